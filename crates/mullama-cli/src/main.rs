@@ -1,0 +1,4 @@
+//! The program `mullama`.
+#![forbid(unsafe_code)]
+
+fn main() {}

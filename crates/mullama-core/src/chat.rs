@@ -1,0 +1,252 @@
+//! Conversations to prompts and answers to messages, by llama.cpp's own chat engine (`common/chat.h`).
+
+mod message;
+mod parser;
+mod request;
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use message::{ChatMessage, ContentPart, FunctionCall, Role, ToolCall};
+pub use parser::{ChatDelta, ChatParser, ToolCallDelta};
+pub use request::{ChatRequest, ReasoningFormat, ResponseFormat, Tool, ToolChoice};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::ffi::{self, ChatTemplatesPtr};
+use crate::grammar::{Grammar, GrammarKind, GrammarTrigger};
+use crate::model::Model;
+use crate::prepare::Preparer;
+use crate::sampling::TemplateState;
+
+/// A chat template (Jinja), read and ready to render. Cheap to clone.
+///
+/// ```no_run
+/// use mullama_core::{ChatMessage, ChatRequest, Model};
+///
+/// let model = Model::load("model.gguf")?;
+/// let template = model.chat_template()?;
+/// let prompt = template.render(&ChatRequest::new([ChatMessage::user("Who are you?")]))?;
+/// let mut context = model.context().build()?;
+/// let answer = context.generate(&prompt, &Default::default())?.text()?;
+/// let message = prompt.parser()?.parse(&answer)?;
+/// println!("{}", message.text());
+/// # Ok::<(), mullama_core::Error>(())
+/// ```
+///
+/// # What it does not do
+/// A template is one text: special tokens that a user writes into a message are read as such when the rendered prompt
+/// is tokenized, as in llama.cpp's server. Strip them beforehand where that matters.
+#[derive(Debug, Clone)]
+pub struct ChatTemplate {
+    ptr: Arc<ChatTemplatesPtr>,
+    preparer: Arc<Preparer>,
+}
+
+impl ChatTemplate {
+    /// The model's own template. Without one llama.cpp would take ChatML: [`Model::chat_template`] refuses instead.
+    pub(crate) fn of_model(model: &Model) -> Result<Self> {
+        Self::make(Some(model), "", "", "")
+    }
+
+    /// A template of your own, with the model's BOS and EOS texts.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] over 256 KiB, or when it cannot be read; [`Error::Timeout`] when reading it takes more
+    /// than 2 s.
+    pub fn with_source(model: &Model, source: &str) -> Result<Self> {
+        if source.trim().is_empty() {
+            return Err(Error::ChatTemplate { reason: "it is empty".to_owned() });
+        }
+        Self::make(Some(model), source, "", "")
+    }
+
+    /// A template of your own, without a model.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::with_source`].
+    pub fn without_model(source: &str, bos: &str, eos: &str) -> Result<Self> {
+        ffi::init();
+        if source.trim().is_empty() {
+            return Err(Error::ChatTemplate { reason: "it is empty".to_owned() });
+        }
+        Self::make(None, source, bos, eos)
+    }
+
+    fn make(model: Option<&Model>, source: &str, bos: &str, eos: &str) -> Result<Self> {
+        if source.len() > MAX_TEMPLATE {
+            let reason = format!("it has {} bytes, the limit is {MAX_TEMPLATE}", source.len());
+            return Err(Error::ChatTemplate { reason });
+        }
+        let c_text = |text: &str| {
+            CString::new(text).map_err(|_| Error::ChatTemplate { reason: "it contains a NUL character".to_owned() })
+        };
+        let (source, bos, eos) = (c_text(source)?, c_text(bos)?, c_text(eos)?);
+        let preparer = model.map_or_else(|| Arc::new(Preparer::new()), |model| Arc::clone(&model.shared().preparer));
+        let ptr = model.map(|model| Arc::clone(model.ptr()));
+        let made = preparer
+            .run("chat template", DEADLINE, move || ChatTemplatesPtr::new(ptr.as_ref(), &source, &bos, &eos))?;
+        Ok(Self { ptr: Arc::new(made.map_err(|reason| Error::ChatTemplate { reason })?), preparer })
+    }
+
+    /// Was the template given, by the model or the caller, or is it llama.cpp's fallback?
+    #[must_use]
+    pub fn is_explicit(&self) -> bool {
+        self.ptr.is_explicit()
+    }
+
+    /// What the template understands, as llama.cpp found out by trying: "supports_tools", "supports_system_role", ...
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`].
+    pub fn capabilities(&self) -> Result<Vec<(String, bool)>> {
+        let json = self.ptr.caps().map_err(|reason| Error::ChatTemplate { reason })?;
+        let map: serde_json::Map<String, serde_json::Value> = read(&json)?;
+        Ok(map.into_iter().filter_map(|(name, value)| Some((name, value.as_bool()?))).collect())
+    }
+
+    /// Renders a conversation. Runs on a thread with a large stack.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] when the template refuses the conversation, [`Error::Timeout`] when it takes more than
+    /// 2 s, [`Error::Grammar`] for a schema beyond its limits, [`Error::InvalidParameter`], [`Error::Unsupported`] for
+    /// media in a message, [`Error::TextTooLong`] over 16 MiB.
+    pub fn render(&self, request: &ChatRequest) -> Result<ChatPrompt> {
+        let json = request.write()?;
+        if json.len() > MAX_REQUEST {
+            return Err(Error::TextTooLong { bytes: json.len(), limit: MAX_REQUEST });
+        }
+        let ptr = Arc::clone(&self.ptr);
+        let rendered = self.preparer.run("chat template", DEADLINE, move || ptr.render(&json))?;
+        let rendered = rendered.map_err(|reason| Error::ChatTemplate { reason })?;
+        ChatPrompt::new(rendered, request, Arc::clone(&self.preparer))
+    }
+}
+
+/// A rendered conversation: the prompt, and what the template asks of the answer. Give it to
+/// [`Context::generate`](crate::Context::generate); the grammar, the stop strings and the way of thinking come along.
+#[derive(Debug, Clone)]
+pub struct ChatPrompt {
+    rendered: Arc<str>,
+    preparer: Arc<Preparer>,
+    text: String,
+    stops: Vec<String>,
+    grammar: Option<Grammar>,
+    state: TemplateState,
+    format: String,
+    supports_thinking: bool,
+}
+
+/// What `mullama_chat_render` returns.
+#[derive(Deserialize)]
+struct Rendered {
+    prompt: String,
+    format_name: String,
+    grammar: String,
+    grammar_lazy: bool,
+    grammar_triggers: Vec<Trigger>,
+    grammar_type: String,
+    generation_prompt: String,
+    preserved_tokens: Vec<String>,
+    additional_stops: Vec<String>,
+    supports_thinking: bool,
+    thinking_start_tag: String,
+    thinking_end_tags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Trigger {
+    #[serde(rename = "type")]
+    kind: i64,
+    value: String,
+    token: i32,
+}
+
+impl ChatPrompt {
+    fn new(json: String, request: &ChatRequest, preparer: Arc<Preparer>) -> Result<Self> {
+        let from: Rendered = read(&json)?;
+        let grammar = if from.grammar.is_empty() {
+            None
+        } else {
+            let kind = match from.grammar_type.as_str() {
+                "tool_calls" => GrammarKind::ToolCalls,
+                "output_format" => GrammarKind::OutputFormat,
+                _ => GrammarKind::User,
+            };
+            let triggers = from.grammar_triggers.into_iter().filter(|_| from.grammar_lazy);
+            let triggers = triggers
+                .map(|trigger| GrammarTrigger::read(trigger.kind, trigger.value, trigger.token))
+                .collect::<Result<_>>()?;
+            Some(Grammar::generated(from.grammar, kind, triggers, from.preserved_tokens)?)
+        };
+        Ok(Self {
+            rendered: json.into(),
+            preparer,
+            text: from.prompt,
+            stops: from.additional_stops,
+            grammar,
+            state: TemplateState {
+                generation_prompt: from.generation_prompt,
+                thinking_start_tag: from.thinking_start_tag,
+                thinking_end_tags: from.thinking_end_tags,
+                reasoning_budget: request.reasoning_budget,
+            },
+            format: from.format_name,
+            supports_thinking: from.supports_thinking,
+        })
+    }
+
+    /// The prompt's text. It must be tokenized with special tokens read.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Texts, besides the model's end tokens, at which the answer ends.
+    #[must_use]
+    pub fn stops(&self) -> &[String] {
+        &self.stops
+    }
+
+    /// What the answer must follow: a JSON schema that was asked for, or the form of the template's tool calls.
+    #[must_use]
+    pub fn grammar(&self) -> Option<&Grammar> {
+        self.grammar.as_ref()
+    }
+
+    /// llama.cpp's name for the form of the answer.
+    #[must_use]
+    pub fn format(&self) -> &str {
+        &self.format
+    }
+
+    /// Does the template know a way to think first?
+    #[must_use]
+    pub fn supports_thinking(&self) -> bool {
+        self.supports_thinking
+    }
+
+    /// A parser for one answer to this prompt.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: llama.cpp cannot read its own parser.
+    pub fn parser(&self) -> Result<ChatParser> {
+        ChatParser::new(&self.rendered, Arc::clone(&self.preparer))
+    }
+
+    pub(crate) fn state(&self) -> &TemplateState {
+        &self.state
+    }
+}
+
+/// Reads what the shim wrote.
+fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
+    serde_json::from_str(json)
+        .map_err(|error| Error::Internal { what: format!("unexpected JSON from the chat shim: {error}") })
+}
+
+const MAX_TEMPLATE: usize = 256 << 10;
+const MAX_REQUEST: usize = 16 << 20;
+const DEADLINE: Duration = Duration::from_secs(2);

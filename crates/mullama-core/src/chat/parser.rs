@@ -1,0 +1,209 @@
+//! Answers to messages: content, thoughts and tool calls, whole or while they come.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{ChatMessage, FunctionCall, Role, ToolCall};
+use crate::error::{Error, Result};
+use crate::ffi::ChatParserPtr;
+use crate::prepare::Preparer;
+
+/// Parses one answer, as it comes or at the end.
+///
+/// While the answer comes, everything so far is parsed anew at each [`ChatParser::push`], as llama.cpp's server does:
+/// the cost grows with the square of the answer's length.
+#[derive(Debug)]
+pub struct ChatParser {
+    ptr: Arc<ChatParserPtr>,
+    preparer: Arc<Preparer>,
+    text: String,
+    /// What the deltas so far add up to.
+    told: Message,
+    ids: Vec<String>,
+}
+
+/// What is new in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChatDelta {
+    /// More of the text.
+    Content(String),
+    /// More of the model's thoughts.
+    ReasoningContent(String),
+    /// More of a tool call, or the beginning of one.
+    ToolCall(ToolCallDelta),
+}
+
+/// More of a tool call. Id and name come once, whole, first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCallDelta {
+    /// Which of the message's calls.
+    pub index: usize,
+    /// The call's id, with its first delta.
+    pub id: Option<String>,
+    /// The function's name, with the first delta.
+    pub name: Option<String>,
+    /// More of the arguments' JSON text.
+    pub arguments: String,
+}
+
+/// The parse, in the shape of `common_chat_msg::to_json_oaicompat`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+struct Message {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    content: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    reasoning_content: String,
+    #[serde(default)]
+    tool_calls: Vec<Call>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    function: Function,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+struct Function {
+    #[serde(default)]
+    name: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    arguments: String,
+}
+
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+impl ChatParser {
+    pub(super) fn new(rendered: &str, preparer: Arc<Preparer>) -> Result<Self> {
+        let ptr = ChatParserPtr::new(rendered).map_err(|what| Error::Internal { what })?;
+        Ok(Self { ptr: Arc::new(ptr), preparer, text: String::new(), told: Message::default(), ids: Vec::new() })
+    }
+
+    /// Parses a whole answer.
+    ///
+    /// # Errors
+    /// [`Error::ChatParse`] when the answer does not have the template's form; [`Error::Timeout`].
+    pub fn parse(mut self, answer: &str) -> Result<ChatMessage> {
+        self.text.push_str(answer);
+        self.finish().map(|(_, message)| message)
+    }
+
+    /// Takes the next piece of the answer and tells what can now be said for certain: a piece of a tag, for instance, is
+    /// held back. A text that cannot be parsed (yet) gives nothing; [`ChatParser::finish`] says what is wrong with it.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]; [`Error::Overloaded`].
+    pub fn push(&mut self, piece: &str) -> Result<Vec<ChatDelta>> {
+        self.text.push_str(piece);
+        match self.run(true) {
+            Ok(message) => Ok(self.tell(message)),
+            Err(Error::ChatParse { .. }) => Ok(Vec::new()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The answer is complete: the last deltas, and the message.
+    ///
+    /// # Errors
+    /// As [`ChatParser::parse`]; [`ChatParser::answer`] has been moved out with the error's cause only, so keep the text
+    /// where it matters.
+    pub fn finish(mut self) -> Result<(Vec<ChatDelta>, ChatMessage)> {
+        let parsed = self.run(false)?;
+        let deltas = self.tell(parsed.clone());
+        let calls = parsed.tool_calls.into_iter().enumerate().map(|(index, call)| ToolCall {
+            id: self.id(index, &call.id),
+            function: FunctionCall { name: call.function.name, arguments: call.function.arguments },
+        });
+        let tool_calls = calls.collect();
+        let mut message = ChatMessage::assistant(parsed.content);
+        message.role = Role::Assistant;
+        message.reasoning_content = Some(parsed.reasoning_content).filter(|text| !text.is_empty());
+        message.tool_calls = tool_calls;
+        Ok((deltas, message))
+    }
+
+    /// The answer so far, unparsed.
+    #[must_use]
+    pub fn answer(&self) -> &str {
+        &self.text
+    }
+
+    fn run(&self, partial: bool) -> Result<Message> {
+        // The parser recurses with the depth of what the model wrote.
+        let json = if self.text.len() <= SHORT {
+            self.ptr.parse(&self.text, partial)
+        } else {
+            let (ptr, text) = (Arc::clone(&self.ptr), self.text.clone());
+            self.preparer.run("parse of an answer", DEADLINE, move || ptr.parse(&text, partial))?
+        };
+        super::read(&json.map_err(|reason| Error::ChatParse { reason })?)
+    }
+
+    /// The difference to what was told before. Where a parse takes something back, nothing is told until it is there
+    /// again.
+    fn tell(&mut self, new: Message) -> Vec<ChatDelta> {
+        let mut deltas = Vec::new();
+        if let Some(more) = grown(&mut self.told.reasoning_content, &new.reasoning_content) {
+            deltas.push(ChatDelta::ReasoningContent(more));
+        }
+        if let Some(more) = grown(&mut self.told.content, &new.content) {
+            deltas.push(ChatDelta::Content(more));
+        }
+        for (index, call) in new.tool_calls.into_iter().enumerate() {
+            if call.function.name.is_empty() || index > self.told.tool_calls.len() {
+                continue;
+            }
+            let first = index == self.told.tool_calls.len();
+            if first {
+                let function = Function { name: call.function.name.clone(), arguments: String::new() };
+                self.told.tool_calls.push(Call { id: String::new(), function });
+            }
+            let more = grown(&mut self.told.tool_calls[index].function.arguments, &call.function.arguments);
+            if first || more.is_some() {
+                deltas.push(ChatDelta::ToolCall(ToolCallDelta {
+                    index,
+                    id: first.then(|| self.id(index, &call.id)),
+                    name: first.then_some(call.function.name),
+                    arguments: more.unwrap_or_default(),
+                }));
+            }
+        }
+        deltas
+    }
+
+    /// The id that the model gave, or one of ours; the same each time.
+    fn id(&mut self, index: usize, given: &str) -> String {
+        while self.ids.len() <= index {
+            self.ids.push(String::new());
+        }
+        if self.ids[index].is_empty() {
+            self.ids[index] = if given.is_empty() { new_id() } else { given.to_owned() };
+        }
+        self.ids[index].clone()
+    }
+}
+
+/// What `new` adds to `old`, which becomes `new`; nothing if `new` does not continue `old`.
+fn grown(old: &mut String, new: &str) -> Option<String> {
+    let more = new.strip_prefix(old.as_str()).filter(|more| !more.is_empty())?.to_owned();
+    old.push_str(&more);
+    Some(more)
+}
+
+/// 128 bits from the standard library's randomly keyed hasher.
+fn new_id() -> String {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("call_{:016x}{:016x}", half(), half())
+}
+
+const SHORT: usize = 1 << 10;
+const DEADLINE: Duration = Duration::from_secs(2);
