@@ -1,4 +1,67 @@
-//! The program `mullama`.
+//! The program `mullama`: text from local models on the command line.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod answer;
+mod cli;
+mod commands;
+mod conversation;
+mod error;
+mod input;
+mod interrupt;
+mod load;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mullama_core::ErrorKind;
+
+use crate::cli::Cli;
+use crate::terminal::Ui;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout; if nobody reads it, nothing is lost.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let ui = Ui::new(&cli.global);
+    ui.install_log();
+    match commands::run(cli.command, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.report(&error);
+            ExitCode::from(exit_code(error.kind()))
+        }
+    }
+}
+
+/// The program's exit code; `mullama --help` lists them.
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidInput | ErrorKind::Unsupported => 2,
+        ErrorKind::NotFound | ErrorKind::Io => 3,
+        ErrorKind::LimitExceeded | ErrorKind::Overloaded => 4,
+        ErrorKind::Timeout => 5,
+        ErrorKind::Backend | ErrorKind::Internal => 70,
+        ErrorKind::Cancelled => interrupt::EXIT_CODE,
+        // Unavailable, and what may be added.
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_the_help() {
+        use ErrorKind::{Backend, Cancelled, InvalidInput, Io, LimitExceeded, Overloaded, Timeout, Unavailable};
+        let kinds = [Unavailable, InvalidInput, Io, LimitExceeded, Overloaded, Timeout, Backend, Cancelled];
+        assert_eq!(kinds.map(exit_code), [1, 2, 3, 4, 4, 5, 70, 130]);
+    }
+}

@@ -147,7 +147,6 @@ struct Rendered {
     grammar: String,
     grammar_lazy: bool,
     grammar_triggers: Vec<Trigger>,
-    grammar_type: String,
     generation_prompt: String,
     preserved_tokens: Vec<String>,
     additional_stops: Vec<String>,
@@ -170,16 +169,11 @@ impl ChatPrompt {
         let grammar = if from.grammar.is_empty() {
             None
         } else {
-            let kind = match from.grammar_type.as_str() {
-                "tool_calls" => GrammarKind::ToolCalls,
-                "output_format" => GrammarKind::OutputFormat,
-                _ => GrammarKind::User,
-            };
             let triggers = from.grammar_triggers.into_iter().filter(|_| from.grammar_lazy);
             let triggers = triggers
                 .map(|trigger| GrammarTrigger::read(trigger.kind, trigger.value, trigger.token))
                 .collect::<Result<_>>()?;
-            Some(Grammar::generated(from.grammar, kind, triggers, from.preserved_tokens)?)
+            Some(Grammar::generated(from.grammar, GrammarKind::ToolCalls, triggers, from.preserved_tokens)?)
         };
         Ok(Self {
             rendered: json.into(),

@@ -222,7 +222,9 @@ impl<'a> Generation<'a> {
             None => None,
         };
         if self.tokenizer.is_end_of_generation(token) {
-            self.end(FinishReason::Stop);
+            let text = self.rest_of_text();
+            self.events.push_back(TokenEvent::Token { token, text, logprobs });
+            self.finish(FinishReason::Stop);
             return Ok(());
         }
         self.piece.clear();

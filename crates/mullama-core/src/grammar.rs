@@ -42,6 +42,7 @@ pub(crate) enum GrammarKind {
     #[default]
     User,
     OutputFormat,
+    /// By the chat engine, whatever for: llama.cpp's server makes no difference.
     ToolCalls,
 }
 
@@ -150,6 +151,9 @@ impl Grammar {
         if self.kind == GrammarKind::User && depth > MAX_DEPTH {
             return fail(format!("its brackets are {depth} deep, the limit is {MAX_DEPTH}"));
         }
+        if let Some(range) = backward_repetition(&self.gbnf) {
+            return fail(format!("the repetition {range} ends before it begins"));
+        }
         for trigger in &self.triggers {
             if let GrammarTrigger::Word(text) | GrammarTrigger::Pattern(text) | GrammarTrigger::PatternFull(text) =
                 trigger
@@ -236,6 +240,16 @@ fn nesting(gbnf: &str) -> usize {
     deepest
 }
 
+/// A repetition `{m,n}` with n < m: llama.cpp would repeat some four thousand million times.
+fn backward_repetition(gbnf: &str) -> Option<&str> {
+    gbnf.split('{').skip(1).find_map(|after| {
+        let range = after.split_once('}')?.0;
+        let (from, to) = range.split_once(',')?;
+        let (from, to) = (from.trim().parse::<u64>().ok()?, to.trim().parse::<u64>().ok()?);
+        (to < from).then_some(range)
+    })
+}
+
 /// The schema as text, if it is within the limits that keep llama.cpp's converter quick and off the end of its stack.
 pub(crate) fn check_schema(schema: &serde_json::Value) -> Result<String> {
     fn walk(value: &serde_json::Value, depth: usize, properties: &mut usize) -> Result<(), String> {
@@ -285,6 +299,14 @@ mod tests {
     fn nesting_counts_brackets_outside_literals() {
         assert_eq!(nesting(r#"root ::= (("a" | "((") [(] ) # ((("#), 2);
         assert_eq!(nesting(r#"root ::= "\"(" (a)"#), 1);
+    }
+
+    #[test]
+    fn backward_repetitions_are_found() {
+        assert_eq!(backward_repetition("root ::= [a]{1,2} \"b\"{ 5 , 2 }"), Some(" 5 , 2 "));
+        for fine in ["root ::= \"a\"{2}", "root ::= \"a\"{2,}", "root ::= \"{\"", "root ::= \"a\"{2,2}", "{x,y}"] {
+            assert_eq!(backward_repetition(fine), None);
+        }
     }
 
     #[test]

@@ -85,25 +85,25 @@ impl Reranker {
     /// As llama.cpp's server puts them together: by the model's template, else BOS question EOS SEP text EOS.
     fn pair(&self, query: &str, document: &str) -> Result<Vec<TokenId>> {
         let tokenizer = self.rows.model().tokenizer();
-        if let Some(template) = &self.template {
+        let tokens = if let Some(template) = &self.template {
             // The document last: its own text must not be taken for a place in the template.
-            let text: String = template
-                .split("{document}")
-                .map(|part| part.replace("{query}", query))
-                .collect::<Vec<_>>()
-                .join(document);
-            return self.rows.check(tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: true })?);
-        }
-        let plain = EncodeOptions { add_special: false, parse_special: false };
-        let (question, answer) = (tokenizer.encode(query, plain)?, tokenizer.encode(document, plain)?);
-        let eos = tokenizer.eos().or(tokenizer.sep());
-        let mut tokens = Vec::with_capacity(question.len() + answer.len() + 4);
-        tokens.extend(tokenizer.bos().filter(|_| tokenizer.adds_bos()));
-        tokens.extend(question);
-        tokens.extend(eos.filter(|_| tokenizer.adds_eos()));
-        tokens.extend(tokenizer.sep().filter(|_| tokenizer.adds_sep()));
-        tokens.extend(answer);
-        tokens.extend(eos.filter(|_| tokenizer.adds_eos()));
-        self.rows.check(tokens)
+            let parts = template.split("{document}").map(|part| part.replace("{query}", query));
+            let text = parts.collect::<Vec<_>>().join(document);
+            tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: true })?
+        } else {
+            let plain = EncodeOptions { add_special: false, parse_special: false };
+            let (question, answer) = (tokenizer.encode(query, plain)?, tokenizer.encode(document, plain)?);
+            let eos = tokenizer.eos().or(tokenizer.sep()).filter(|_| tokenizer.adds_eos());
+            let mut tokens = Vec::with_capacity(question.len() + answer.len() + 4);
+            tokens.extend(tokenizer.bos().filter(|_| tokenizer.adds_bos()));
+            tokens.extend(question);
+            tokens.extend(eos);
+            tokens.extend(tokenizer.sep().filter(|_| tokenizer.adds_sep()));
+            tokens.extend(answer);
+            tokens.extend(eos);
+            tokens
+        };
+        self.rows.check(&tokens)?;
+        Ok(tokens)
     }
 }

@@ -45,7 +45,7 @@ common_chat_templates_inputs read_request(const common_chat_templates * template
     inputs.json_schema           = text_or_empty(from, "json_schema");
     inputs.grammar               = text_or_empty(from, "grammar");
     inputs.add_generation_prompt = flag(from, "add_generation_prompt", true);
-    inputs.parallel_tool_calls   = flag(from, "parallel_tool_calls", false);
+    inputs.parallel_tool_calls   = flag(from, "parallel_tool_calls", common_chat_templates_get_caps(templates)["supports_parallel_tool_calls"]);
     inputs.reasoning_format      = common_reasoning_format_from_name(from.at("reasoning_format").get<std::string>());
     inputs.enable_thinking = flag(from, "enable_thinking", true) && common_chat_templates_support_enable_thinking(templates);
     if (flag(from, "continue_final_message", false)) {
@@ -87,7 +87,6 @@ common_json write_rendered(
     result["grammar"]            = rendered.grammar;
     result["grammar_lazy"]       = rendered.grammar_lazy;
     result["grammar_triggers"]   = triggers;
-    result["grammar_type"]       = std::string(tools ? "tool_calls" : !inputs.json_schema.empty() ? "output_format" : "user");
     result["generation_prompt"]  = rendered.generation_prompt;
     result["preserved_tokens"]   = rendered.preserved_tokens;
     result["additional_stops"]   = rendered.additional_stops;

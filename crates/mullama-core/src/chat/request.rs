@@ -29,8 +29,8 @@ pub struct ChatRequest {
     pub tools: Vec<Tool>,
     /// Whether it may, must or must not. Default: it may.
     pub tool_choice: ToolChoice,
-    /// May it ask for several calls at once? Default false.
-    pub parallel_tool_calls: bool,
+    /// May it ask for several calls at once? `None` (default): if the template knows how to.
+    pub parallel_tool_calls: Option<bool>,
     /// The form of the answer. Default: text.
     pub response_format: ResponseFormat,
     /// A grammar for the answer; not together with tools or a response format.
@@ -39,6 +39,8 @@ pub struct ChatRequest {
     pub reasoning_format: ReasoningFormat,
     /// Ask templates that know both ways to think first. Default true.
     pub enable_thinking: bool,
+    /// Show the model its earlier thoughts again, in templates that can leave them out. Default true.
+    pub preserve_reasoning: bool,
     /// Tokens of thought after which the model is made to answer; `None` (default) is no limit.
     pub reasoning_budget: Option<u32>,
     /// End the prompt with the beginning of the model's turn. Default true.
@@ -57,11 +59,12 @@ impl Default for ChatRequest {
             messages: Vec::new(),
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
-            parallel_tool_calls: false,
+            parallel_tool_calls: None,
             response_format: ResponseFormat::Text,
             grammar: None,
             reasoning_format: ReasoningFormat::Auto,
             enable_thinking: true,
+            preserve_reasoning: true,
             reasoning_budget: None,
             add_generation_prompt: true,
             continue_final_message: false,
@@ -127,8 +130,6 @@ pub enum ReasoningFormat {
     Auto,
     /// The same.
     Deepseek,
-    /// The same, but a stream shows them in the text.
-    DeepseekLegacy,
 }
 
 impl ChatRequest {
@@ -167,7 +168,7 @@ impl ChatRequest {
     fn write_schema(&self) -> Result<Option<String>> {
         match &self.response_format {
             ResponseFormat::Text => Ok(None),
-            ResponseFormat::JsonObject => Ok(Some("{}".to_owned())),
+            ResponseFormat::JsonObject => Ok(Some(r#"{"type":"object"}"#.to_owned())),
             ResponseFormat::JsonSchema { schema } => check_schema(schema).map(Some),
         }
     }
@@ -196,7 +197,11 @@ impl ChatRequest {
             }
             Ok(json!([name, value.to_string()]))
         };
-        self.template_args.iter().map(write).collect()
+        let mut pairs = self.template_args.iter().map(write).collect::<Result<Vec<_>>>()?;
+        if !self.template_args.contains_key("preserve_reasoning") {
+            pairs.push(json!(["preserve_reasoning", self.preserve_reasoning.to_string()]));
+        }
+        Ok(pairs.into())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tokenizer::TokenId;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TokenEvent {
-    /// A token was chosen.
+    /// A token was chosen. The one that ends the answer comes too, without text of its own.
     Token {
         /// It.
         token: TokenId,
@@ -22,7 +22,7 @@ pub enum TokenEvent {
         /// Its log-probability, if asked for.
         logprobs: Option<TokenLogprob>,
     },
-    /// Text that had been held back when the generation ended.
+    /// Text that had been held back when the generation was cancelled or its time was over.
     Text {
         /// The text.
         text: String,

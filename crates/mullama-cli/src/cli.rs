@@ -1,0 +1,320 @@
+//! The command line: commands and their flags.
+
+pub(crate) mod model;
+pub(crate) mod sampling;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use mullama_core::{FileType, Pooling, ReasoningFormat, ToolChoice};
+use serde::de::DeserializeOwned;
+
+use model::{ContextArgs, LoadArgs};
+use sampling::SamplingArgs;
+
+/// Text from local models: generate, chat, tokenize, embed, rank, inspect, quantize.
+#[derive(Debug, Parser)]
+#[command(name = "mullama", version, after_help = AFTER_HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct GlobalArgs {
+    /// Log to stderr, llama.cpp's lines too; -vv for more, -vvv for all
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// No colours; so does the environment variable NO_COLOR
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer one prompt; the text appears as it is generated
+    Run(Box<Run>),
+    /// Talk with a model
+    Chat(Box<Chat>),
+    /// Text to tokens, or with --decode back
+    Tokenize(Tokenize),
+    /// Texts to vectors
+    Embed(Embed),
+    /// Sort texts by how well they answer a query
+    Rerank(Rerank),
+    /// What a GGUF file holds; nothing is loaded
+    Info(Info),
+    /// Write a model in a smaller number format
+    Quantize(Quantize),
+    /// The devices that models can run on
+    Devices(Devices),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+#[command(override_usage = "mullama run [OPTIONS] [MODEL] PROMPT\n       mullama run [OPTIONS] MODEL.gguf < PROMPT", after_long_help = RUN_HELP)]
+pub(crate) struct Run {
+    /// A .gguf file; with one argument that names no .gguf file: the prompt, for the embedded model
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) model: Option<OsString>,
+    /// The prompt; `-` reads standard input
+    pub(crate) prompt: Option<OsString>,
+    /// Send the prompt as it is, without the model's chat template
+    #[arg(long, conflicts_with_all = ["system", "tools", "no_thinking", "reasoning_format", "reasoning_budget"])]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) chat: ChatArgs,
+    /// Tools that the model may call: OpenAI's array, as a file or as JSON
+    #[arg(long, value_name = "FILE|JSON", conflicts_with_all = ["grammar", "json_schema", "json_object"])]
+    pub(crate) tools: Option<String>,
+    /// Whether the model calls tools
+    #[arg(long, requires = "tools", value_name = "WHEN", value_parser = one_of::<ToolChoice>(&["auto", "required", "none"]))]
+    pub(crate) tool_choice: Option<ToolChoice>,
+    /// Let the model call several tools at once
+    #[arg(long, requires = "tools")]
+    pub(crate) parallel_tool_calls: bool,
+    /// The answer is JSON by this schema
+    #[arg(long, value_name = "FILE|JSON", group = "form")]
+    pub(crate) json_schema: Option<String>,
+    /// The answer is a JSON object
+    #[arg(long, group = "form")]
+    pub(crate) json_object: bool,
+    /// The answer follows this GBNF grammar
+    #[arg(long, value_name = "FILE|GBNF", group = "form")]
+    pub(crate) grammar: Option<String>,
+    /// Print one JSON object at the end instead of the text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the time it took on stderr
+    #[arg(long, alias = "verbose-timings")]
+    pub(crate) timings: bool,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// A .gguf file; without it the embedded model
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chat: ChatArgs,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// What is told to the chat template.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conversation")]
+pub(crate) struct ChatArgs {
+    /// Instructions for the model
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Ask models that can to answer without thinking first
+    #[arg(long)]
+    pub(crate) no_thinking: bool,
+    /// What becomes of the model's thoughts; `none` leaves them in the text
+    #[arg(long, value_name = "FORMAT", value_parser = one_of::<ReasoningFormat>(&["none", "auto", "deepseek", "deepseek-legacy"]))]
+    pub(crate) reasoning_format: Option<ReasoningFormat>,
+    /// Tokens of thought after which the model must answer
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) reasoning_budget: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mullama tokenize [OPTIONS] [MODEL] TEXT\n       mullama tokenize [OPTIONS] MODEL.gguf < TEXT"
+)]
+pub(crate) struct Tokenize {
+    /// A .gguf file; with one argument that names no .gguf file: the text, for the embedded model
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) model: Option<OsString>,
+    /// The text, or with --decode the ids; `-` reads standard input
+    pub(crate) text: Option<OsString>,
+    /// Print the ids only, in one line
+    #[arg(long, conflicts_with_all = ["json", "decode"])]
+    pub(crate) ids: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Add no tokens around the text (BOS, EOS)
+    #[arg(long, conflicts_with = "decode")]
+    pub(crate) no_special: bool,
+    /// Read the names of special tokens as those tokens; with --decode: write them
+    #[arg(long)]
+    pub(crate) parse_special: bool,
+    /// The other way: ids to text
+    #[arg(long)]
+    pub(crate) decode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Embed {
+    /// A .gguf file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) model: PathBuf,
+    /// The texts; none or `-`: the lines of standard input
+    pub(crate) text: Vec<String>,
+    /// How the vectors of a text's tokens become one; without it as the model says
+    #[arg(long, value_parser = one_of::<Pooling>(&["none", "mean", "cls", "last"]))]
+    pub(crate) pooling: Option<Pooling>,
+    /// Leave the vectors as long as they are
+    #[arg(long)]
+    pub(crate) no_normalize: bool,
+    /// Print one JSON object instead of an array for each text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Tokens that one text may have
+    #[arg(long, visible_alias = "context-length", value_name = "TOKENS")]
+    pub(crate) ctx_size: Option<u32>,
+    /// CPU threads
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<u32>,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rerank {
+    /// A .gguf file of a model made for ranking
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) model: PathBuf,
+    /// The query
+    pub(crate) query: String,
+    /// The texts; none or `-`: the lines of standard input
+    pub(crate) document: Vec<String>,
+    /// Print the best only
+    #[arg(long, value_name = "N")]
+    pub(crate) top_n: Option<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// A .gguf file; without it the embedded model
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) model: Option<PathBuf>,
+    /// List the tensors too
+    #[arg(long)]
+    pub(crate) tensors: bool,
+    /// Say whether llama.cpp can load it without harm; exit code 2 if not
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print all of it as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quantize {
+    /// The .gguf file to read
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) input: PathBuf,
+    /// The .gguf file to write; one that is there is replaced
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+    /// The number format
+    #[arg(value_name = "TYPE", ignore_case = true, value_parser = file_type())]
+    pub(crate) file_type: FileType,
+    /// Take a model that is quantized already, although that loses more
+    #[arg(long)]
+    pub(crate) allow_requantize: bool,
+    /// CPU threads
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) threads: u32,
+    /// Leave the output tensor as it is
+    #[arg(long)]
+    pub(crate) leave_output_tensor: bool,
+    /// Give every tensor the same format
+    #[arg(long)]
+    pub(crate) pure: bool,
+    /// Write as many files as the input has
+    #[arg(long)]
+    pub(crate) keep_split: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write the pages of all commands into this folder instead
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// A value under one of the names that its type has in JSON.
+fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    names: &'static [&'static str],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(names)
+        .try_map(|name: String| serde_json::from_value::<T>(serde_json::Value::String(name.to_lowercase())))
+}
+
+fn file_type() -> impl TypedValueParser<Value = FileType> {
+    PossibleValuesParser::new(FileType::ALL.iter().map(|kind| kind.name())).try_map(|name| name.parse::<FileType>())
+}
+
+const AFTER_HELP: &str = "\
+MODEL is the path of a GGUF file. Without one, `run`, `chat`, `tokenize` and `info` take the embedded demonstration \
+model.
+
+Exit codes: 0 success; 2 wrong usage or input, or not supported; 3 a file is missing or cannot be read or written; \
+4 beyond a limit; 5 out of time; 70 llama.cpp failed, or a bug; 130 cancelled; 1 anything else.";
+
+const RUN_HELP: &str = "\
+The model's chat template is used where it has one; otherwise the prompt is sent as it is. Thoughts of the model go to \
+stderr if that is a terminal. Calls of tools are printed at the end, each as one line of JSON.
+
+With the embedded demonstration model the temperature is 0 unless given: it is tiny, and its likeliest words are its \
+best.
+
+--json prints {\"model\", \"text\", \"message\", \"tokens\", \"finish_reason\", \"stop\", \"seed\", \"usage\", \"timings\", \
+\"logprobs\"}: `text` is what was generated, unparsed; `message` is OpenAI's assistant message, with a chat template \
+only.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,32 @@
+//! The commands.
+
+mod chat;
+mod completions;
+mod devices;
+mod embed;
+mod info;
+mod man;
+mod quantize;
+mod rerank;
+mod run;
+mod tokenize;
+
+use crate::cli::Command;
+use crate::error::Result;
+use crate::terminal::Ui;
+
+/// Does what the command line says.
+pub(crate) fn run(command: Command, ui: &Ui) -> Result<()> {
+    match command {
+        Command::Run(args) => run::run(&args, ui),
+        Command::Chat(args) => chat::run(&args, ui),
+        Command::Tokenize(args) => tokenize::run(&args, ui),
+        Command::Embed(args) => embed::run(&args, ui),
+        Command::Rerank(args) => rerank::run(&args, ui),
+        Command::Info(args) => info::run(&args, ui),
+        Command::Quantize(args) => quantize::run(&args, ui),
+        Command::Devices(args) => devices::run(&args, ui),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

@@ -1,0 +1,369 @@
+//! Prompts and answers: the same as llama.cpp's server made.
+
+use std::time::{Duration, SystemTime};
+
+use mullama_core::{
+    ChatDelta, ChatMessage, ChatPrompt, ChatRequest, ChatTemplate, ContentPart, Error, FlashAttention, FunctionCall,
+    GenerationParams, Model, ReasoningFormat, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::shared;
+
+/// OpenAI's request, as the records have it, to ours.
+fn request(from: &Value) -> ChatRequest {
+    let mut request = ChatRequest::new(from["messages"].as_array().unwrap().iter().map(message));
+    // The records were made on this day.
+    request.now = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_435_200));
+    for tool in from["tools"].as_array().into_iter().flatten() {
+        let function = &tool["function"];
+        request.tools.push(Tool {
+            name: function["name"].as_str().unwrap().to_owned(),
+            description: function["description"].as_str().unwrap_or_default().to_owned(),
+            parameters: function["parameters"].clone(),
+        });
+    }
+    if let Some(choice) = from.get("tool_choice") {
+        request.tool_choice = serde_json::from_value(choice.clone()).unwrap();
+    }
+    request.parallel_tool_calls = from["parallel_tool_calls"].as_bool();
+    match from["response_format"]["type"].as_str() {
+        Some("json_schema") => {
+            let schema = from["response_format"]["json_schema"]["schema"].clone();
+            request.response_format = ResponseFormat::JsonSchema { schema };
+        }
+        Some("json_object") => request.response_format = ResponseFormat::JsonObject,
+        _ => {}
+    }
+    request
+}
+
+fn message(from: &Value) -> ChatMessage {
+    let role: Role = serde_json::from_value(from["role"].clone()).unwrap();
+    let mut message = ChatMessage::of(role, "");
+    message.content = match &from["content"] {
+        Value::String(text) => vec![ContentPart::Text { text: text.clone() }],
+        Value::Null => Vec::new(),
+        other => panic!("the test does not read {other}"),
+    };
+    message.tool_call_id = from["tool_call_id"].as_str().map(str::to_owned);
+    for call in from["tool_calls"].as_array().into_iter().flatten() {
+        message.tool_calls.push(ToolCall {
+            id: call["id"].as_str().unwrap().to_owned(),
+            function: FunctionCall {
+                name: call["function"]["name"].as_str().unwrap().to_owned(),
+                arguments: call["function"]["arguments"].as_str().unwrap().to_owned(),
+            },
+        });
+    }
+    message
+}
+
+/// `(template, case)` of prompts that the pinned llama.cpp renders differently from the recorded one (a neighbour), and
+/// why.
+const EXCEPTIONS: [(&str, &str, &str); 0] = [];
+
+#[test]
+fn rendered_prompts_are_those_of_llama_cpp() {
+    let Some(records) = shared::json("oracle/chat-templates.json") else { return };
+    let model = shared::model("models/llm/stories260K-f32.gguf").unwrap();
+    let mut failures = Vec::new();
+    let records = records.as_array().unwrap();
+    assert_eq!(records.len(), 280);
+    for record in records {
+        let (name, case) = (record["template"].as_str().unwrap(), record["case"].as_str().unwrap());
+        let source = std::fs::read_to_string(shared::file(&format!("oracle/templates/{name}")).unwrap()).unwrap();
+        let rendered = ChatTemplate::with_source(&model, &source)
+            .and_then(|template| template.render(&request(&record["request"])));
+        let outcome = match (record["status"].as_u64().unwrap(), &rendered) {
+            (200, Ok(prompt)) if prompt.text() == record["prompt"].as_str().unwrap() => Ok(()),
+            (200, Ok(prompt)) => {
+                Err(format!("{:?}\ninstead of {:?}", prompt.text(), record["prompt"].as_str().unwrap()))
+            }
+            (200, Err(error)) => Err(error.to_string()),
+            (_, Err(Error::ChatTemplate { .. })) => Ok(()),
+            (_, other) => Err(format!("{other:?} instead of an error")),
+        };
+        let exception = EXCEPTIONS.iter().any(|(template, at, _)| *template == name && *at == case);
+        match outcome {
+            Ok(()) if exception => failures.push(format!("{name}, {case} is listed as an exception, but agrees")),
+            Err(what) if !exception => failures.push(format!("{name}, {case}: {what}")),
+            _ => {}
+        }
+    }
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn conversations_with_the_projects_model_go_as_with_llama_cpp() {
+    let Some(record) = shared::json("models/mullama-tiny/testset/chats.json") else { return };
+    let model = shared::tiny();
+    let template = model.chat_template().unwrap();
+    assert!(template.is_explicit());
+    let mut context = model.context().length(2_048).threads(1).build().unwrap();
+    let mut compared = 0;
+    for chat in record["chats"].as_array().unwrap() {
+        let (name, from) = (chat["name"].as_str().unwrap(), &chat["request"]);
+        if from["messages"].as_array().unwrap().iter().any(|message| message["content"].is_array()) {
+            continue; // pictures
+        }
+        let prompt = template.render(&request(from)).unwrap();
+        let max = from["max_tokens"].as_u64().unwrap().try_into().unwrap();
+        let params = GenerationParams { cache_prompt: false, ..GenerationParams::greedy(max) };
+        let (answer, summary) = context.generate(&prompt, &params).unwrap().complete().unwrap();
+        let message = prompt.parser().unwrap().parse(&answer).unwrap();
+        let expected = &chat["output"];
+        assert_eq!(message.text(), expected["content"].as_str().unwrap_or_default(), "{name}: {answer:?}");
+        let calls: Vec<_> =
+            message.tool_calls.iter().map(|call| (&call.function.name, &call.function.arguments)).collect();
+        let wanted = expected["tool_calls"].as_array().cloned().unwrap_or_default();
+        assert_eq!(calls.len(), wanted.len(), "{name}: {answer:?}");
+        for ((name, arguments), wanted) in calls.into_iter().zip(&wanted) {
+            assert_eq!(
+                (name.as_str(), arguments.as_str()),
+                (wanted["name"].as_str().unwrap(), wanted["arguments"].as_str().unwrap())
+            );
+        }
+        if let Some(usage) = expected.get("usage") {
+            assert_eq!(u64::from(summary.usage.prompt_tokens), usage["prompt_tokens"].as_u64().unwrap(), "{name}");
+            assert_eq!(
+                u64::from(summary.usage.completion_tokens),
+                usage["completion_tokens"].as_u64().unwrap(),
+                "{name}"
+            );
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 22);
+}
+
+/// Templates with different forms of tool calls and thoughts, and answers in these forms, broken ones too.
+const ANSWERS: [&str; 9] = [
+    "Just text, with <angle> brackets & {\"json\": true}.",
+    "<think>\nLet me see.\n</think>\n\nThe answer is 4.",
+    "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+    "I will look.\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"São Paulo 😀\"}}\n</tool_call>",
+    "<think>hm</think><tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"A\\\"b\\\\\"}}\n</tool_call>",
+    "<tool_call>\n{\"name\": \"get_wea",
+    "<think>never ending",
+    "",
+    "[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}]",
+];
+
+fn prompts() -> Option<Vec<(String, ChatPrompt)>> {
+    let folder = shared::file("oracle/templates")?;
+    let model = shared::model("models/llm/stories260K-f32.gguf")?;
+    let record = serde_json::json!({ "messages": [{ "role": "user", "content": "Weather?" }], "tools": [{ "type": "function",
+        "function": { "name": "get_weather", "description": "Weather of a city", "parameters": { "type": "object",
+            "properties": { "city": { "type": "string" } }, "required": ["city"] } } }] });
+    let mut prompts =
+        vec![("mullama-tiny".to_owned(), shared::tiny().chat_template().unwrap().render(&request(&record)).unwrap())];
+    for name in [
+        "Qwen-Qwen3-0.6B",
+        "NousResearch-Hermes-3-Llama-3.1-8B-tool_use",
+        "mistralai-Mistral-Nemo-Instruct-2407",
+        "openai-gpt-oss-120b",
+        "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
+        "meta-llama-Llama-3.1-8B-Instruct",
+    ] {
+        let source = std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
+        let template = ChatTemplate::with_source(&model, &source).unwrap();
+        prompts.push((name.to_owned(), template.render(&request(&record)).unwrap()));
+    }
+    Some(prompts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// There are no records of parses: the rule is that an answer in any pieces is parsed as the whole.
+    #[test]
+    fn an_answer_in_any_pieces_is_parsed_as_the_whole(cuts in prop::collection::vec(1_usize..9, 0..60), mangle in 0_usize..40) {
+        let Some(prompts) = prompts() else { return Ok(()) };
+        for (name, prompt) in &prompts {
+            for answer in ANSWERS {
+                let mut answer = answer.to_owned();
+                if let Some((at, _)) = answer.char_indices().nth(mangle) {
+                    answer.remove(at); // most of these are broken
+                }
+                in_pieces(name, prompt, &answer, &cuts)?;
+            }
+        }
+    }
+}
+
+fn in_pieces(name: &str, prompt: &ChatPrompt, answer: &str, cuts: &[usize]) -> Result<(), TestCaseError> {
+    let whole = prompt.parser().unwrap().parse(answer);
+    let mut parser = prompt.parser().unwrap();
+    let mut deltas = Vec::new();
+    let mut characters = answer.chars();
+    for cut in cuts {
+        let piece: String = characters.by_ref().take(*cut).collect();
+        deltas.extend(parser.push(&piece).unwrap());
+    }
+    deltas.extend(parser.push(characters.as_str()).unwrap());
+    let last = parser.finish();
+    let (last, message) = match (whole, last) {
+        (Ok(whole), Ok((last, message))) => {
+            prop_assert_eq!(without_ids(&message), without_ids(&whole), "{}: {:?}", name, answer);
+            (last, message)
+        }
+        (Err(_), Err(_)) => return Ok(()),
+        (whole, pieces) => return Err(TestCaseError::fail(format!("{name}: {answer:?}: {whole:?} but {pieces:?}"))),
+    };
+    deltas.extend(last);
+    // The deltas add up to the message.
+    let (mut content, mut reasoning, mut calls) = (String::new(), String::new(), Vec::<(String, String)>::new());
+    for delta in deltas {
+        match delta {
+            ChatDelta::Content(more) => content.push_str(&more),
+            ChatDelta::ReasoningContent(more) => reasoning.push_str(&more),
+            ChatDelta::ToolCall(call) => {
+                if let Some(name) = call.name {
+                    prop_assert_eq!(call.index, calls.len());
+                    prop_assert!(call.id.is_some());
+                    calls.push((name, String::new()));
+                }
+                calls[call.index].1.push_str(&call.arguments);
+            }
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        }
+    }
+    let expected = message.tool_calls.iter().map(|call| (call.function.name.clone(), call.function.arguments.clone()));
+    prop_assert_eq!(&content, &message.text(), "{}: {:?}", name, answer);
+    prop_assert_eq!(reasoning, message.reasoning_content.clone().unwrap_or_default(), "{}: {:?}", name, answer);
+    prop_assert_eq!(calls, expected.collect::<Vec<_>>(), "{}: {:?}", name, answer);
+    Ok(())
+}
+
+fn without_ids(message: &ChatMessage) -> ChatMessage {
+    let mut message = message.clone();
+    message.tool_calls.iter_mut().for_each(|call| call.id.clear());
+    message
+}
+
+#[test]
+fn thoughts_are_told_apart_or_left_in_place() {
+    let Some(folder) = shared::file("oracle/templates") else { return };
+    let model = shared::tiny();
+    let source = std::fs::read_to_string(folder.join("Qwen-Qwen3-0.6B.jinja")).unwrap();
+    let template = ChatTemplate::with_source(&model, &source).unwrap();
+    let answer = "<think>\nfour\n</think>\n\nIt is 4.";
+    let mut request = ChatRequest::new([ChatMessage::user("2 + 2?")]);
+    let prompt = template.render(&request).unwrap();
+    assert!(prompt.supports_thinking());
+    let message = prompt.parser().unwrap().parse(answer).unwrap();
+    assert_eq!(
+        (message.text().trim(), message.reasoning_content.as_deref().map(str::trim)),
+        ("It is 4.", Some("four"))
+    );
+    request.reasoning_format = ReasoningFormat::None;
+    let message = template.render(&request).unwrap().parser().unwrap().parse(answer).unwrap();
+    assert!(message.text().contains("<think>") && message.reasoning_content.is_none(), "{message:?}");
+    request.enable_thinking = false;
+    assert!(template.render(&request).unwrap().text().contains("</think>"));
+}
+
+#[test]
+fn a_tool_call_can_be_demanded_and_forbidden() {
+    let model = shared::tiny();
+    let template = model.chat_template().unwrap();
+    let weather = Tool {
+        name: "get_weather".to_owned(),
+        description: "Get the weather for a city".to_owned(),
+        parameters: serde_json::json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] }),
+    };
+    let ask = |tool_choice| {
+        let request = ChatRequest {
+            tools: vec![weather.clone()],
+            tool_choice,
+            ..ChatRequest::new([ChatMessage::user("What is the weather in Paris?")])
+        };
+        let prompt = template.render(&request).unwrap();
+        let mut context = model.context().flash_attention(FlashAttention::Off).build().unwrap();
+        let answer = context.generate(&prompt, &GenerationParams::greedy(100)).unwrap().text().unwrap();
+        prompt.parser().unwrap().parse(&answer).unwrap()
+    };
+    let must = ask(ToolChoice::Required);
+    assert_eq!(must.tool_calls.len(), 1, "{must:?}");
+    assert_eq!(must.tool_calls[0].function.name, "get_weather");
+    let must_not = ask(ToolChoice::None);
+    assert!(must_not.tool_calls.is_empty() && !must_not.text().is_empty(), "{must_not:?}");
+}
+
+#[test]
+fn templates_that_loop_recurse_or_refuse_end_in_an_error() {
+    let model = shared::tiny();
+    let request = ChatRequest::new([ChatMessage::user("Hi")]);
+    let render =
+        |source: &str| ChatTemplate::with_source(&model, source).and_then(|template| template.render(&request));
+    for source in
+        ["{% if %}", "{{ raise_exception('no') }}", "{{ nothing.here.at.all() }}", "{% for x in %}", "{{", "  "]
+    {
+        assert!(matches!(render(source), Err(Error::ChatTemplate { .. })), "{source}: {:?}", render(source));
+    }
+    assert!(matches!(render(&"x".repeat(300 << 10)), Err(Error::ChatTemplate { .. })));
+    assert!(matches!(render("a\0b"), Err(Error::ChatTemplate { .. })));
+    for deep in [
+        format!("{}{}", "{% if true %}".repeat(2_000), "{% endif %}".repeat(2_000)),
+        format!("{{{{ {}1{} }}}}", "(".repeat(5_000), ")".repeat(5_000)),
+    ] {
+        match render(&deep) {
+            Ok(_) | Err(Error::ChatTemplate { .. } | Error::Timeout { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    // And a sound one still renders.
+    assert_eq!(
+        render("{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}").unwrap().text(),
+        "[user] Hi"
+    );
+}
+
+#[test]
+fn requests_beyond_the_limits_are_named() {
+    let template = shared::tiny().chat_template().unwrap();
+    let user = || ChatRequest::new([ChatMessage::user("Hi")]);
+    let tool = |name: &str, parameters: Value| Tool { name: name.to_owned(), description: String::new(), parameters };
+    let deep = (0..200).fold(
+        serde_json::json!({ "type": "string" }),
+        |inner, _| serde_json::json!({ "type": "array", "items": inner }),
+    );
+    let wide: serde_json::Map<_, _> =
+        (0..300).map(|n| (format!("p{n}"), serde_json::json!({ "type": "string" }))).collect();
+    let wide = serde_json::json!({ "type": "object", "properties": wide });
+    let elsewhere = serde_json::json!({ "$ref": "https://example.com/schema.json" });
+    let nested = serde_json::json!({ "a": { "b": 1 } }).as_object().unwrap().clone();
+    let bad = [
+        ChatRequest::default(),
+        ChatRequest { tools: vec![tool("", Value::Null)], ..user() },
+        ChatRequest { tools: (0..200).map(|n| tool(&n.to_string(), Value::Null)).collect(), ..user() },
+        ChatRequest { tools: vec![tool("f", deep.clone())], ..user() },
+        ChatRequest { response_format: ResponseFormat::JsonSchema { schema: deep }, ..user() },
+        ChatRequest { response_format: ResponseFormat::JsonSchema { schema: wide }, ..user() },
+        ChatRequest { response_format: ResponseFormat::JsonSchema { schema: elsewhere }, ..user() },
+        ChatRequest { template_args: nested, ..user() },
+    ];
+    for request in bad {
+        let error = template.render(&request).unwrap_err();
+        assert!(matches!(error, Error::InvalidParameter { .. } | Error::Grammar { .. }), "{error}");
+    }
+    let huge = ChatRequest::new([ChatMessage::user("x".repeat(17 << 20))]);
+    assert!(matches!(template.render(&huge), Err(Error::TextTooLong { .. })));
+    // A schema that llama.cpp cannot express is an error, not an exception.
+    let schema = serde_json::json!({ "type": "nonsense" });
+    let request = ChatRequest { response_format: ResponseFormat::JsonSchema { schema }, ..user() };
+    assert!(matches!(template.render(&request), Err(Error::ChatTemplate { .. })));
+}
+
+#[test]
+fn a_model_without_a_template_says_so() {
+    let Some(model) = shared::model("models/llm/stories260K-f32.gguf") else { return };
+    assert!(matches!(model.chat_template(), Err(Error::NoChatTemplate)));
+    let own = ChatTemplate::with_source(&model, "{{ messages[0].content }}").unwrap();
+    assert_eq!(own.render(&ChatRequest::new([ChatMessage::user("Hi")])).unwrap().text(), "Hi");
+    let alone = ChatTemplate::without_model("{{ bos_token }}{{ messages[0].content }}", "<s>", "</s>").unwrap();
+    assert!(alone.render(&ChatRequest::new([ChatMessage::user("Hi")])).unwrap().text().ends_with("Hi"));
+    assert!(!Model::chat_template(&shared::tiny()).unwrap().capabilities().unwrap().is_empty());
+}

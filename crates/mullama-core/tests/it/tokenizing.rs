@@ -1,0 +1,107 @@
+//! Text to tokens and back, and the texts on which llama.cpp throws or overflows its stack.
+
+use mullama_core::{EncodeOptions, Error, ErrorKind, TokenId, TokenKind};
+
+use crate::shared;
+
+const PLAIN: EncodeOptions = EncodeOptions { add_special: false, parse_special: false };
+
+pub(crate) fn assert_kind(error: &Error, kind: ErrorKind) {
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+#[test]
+fn texts_come_back_whole() {
+    let tokenizer = shared::tiny().tokenizer();
+    for text in ["Hello world", "café 東京 😀", "  two  spaces  ", "line\nline\r\n\ttab", "a\0b", "\u{202e}\u{fffd}"]
+    {
+        let tokens = tokenizer.encode(text, PLAIN).unwrap();
+        assert_eq!(tokenizer.decode(&tokens).unwrap().trim_start(), text.trim_start(), "{tokens:?}");
+        let mut decoder = tokenizer.decoder();
+        let mut pieces: String =
+            tokens.iter().map(|token| decoder.push(&tokenizer.piece(*token, false).unwrap())).collect();
+        pieces.push_str(&decoder.finish());
+        assert_eq!(pieces.trim_start(), text.trim_start());
+    }
+}
+
+#[test]
+fn special_tokens_are_read_only_when_asked() {
+    let tokenizer = shared::tiny().tokenizer();
+    let special = tokenizer.encode("<|im_end|>", EncodeOptions { add_special: false, parse_special: true }).unwrap();
+    assert_eq!(special.len(), 1);
+    assert!(tokenizer.is_end_of_generation(special[0]) && tokenizer.is_control(special[0]));
+    assert_eq!(tokenizer.eot().or(tokenizer.eos()), Some(special[0]));
+    let text = tokenizer.encode("<|im_end|>", PLAIN).unwrap();
+    assert!(text.len() > 1 && !text.contains(&special[0]));
+    assert_eq!(tokenizer.decode(&special).unwrap(), "");
+    assert_eq!(tokenizer.decode_special(&special).unwrap(), "<|im_end|>");
+    assert_eq!(tokenizer.kind(), TokenKind::SentencePiece);
+    // A model without fill-in-the-middle tokens says so.
+    assert_eq!((tokenizer.fim_prefix(), tokenizer.fim_suffix(), tokenizer.fim_middle()), (None, None, None));
+}
+
+#[test]
+fn ids_outside_the_vocabulary_are_errors() {
+    let tokenizer = shared::tiny().tokenizer();
+    let size = i32::try_from(tokenizer.vocabulary_size()).unwrap();
+    for id in [-1, i32::MIN, size, i32::MAX] {
+        assert!(matches!(tokenizer.piece(TokenId(id), true), Err(Error::UnknownToken { .. })), "{id}");
+        assert!(matches!(tokenizer.decode(&[TokenId(1), TokenId(id)]), Err(Error::UnknownToken { .. })), "{id}");
+        assert!(!tokenizer.is_end_of_generation(TokenId(id)));
+    }
+}
+
+#[test]
+fn a_character_without_a_token_is_an_error_where_llama_cpp_throws() {
+    let Some(model) = shared::model("models/llm/babyllama-tok105-q8_0.gguf") else { return };
+    let tokenizer = model.tokenizer();
+    for text in ["café 日本", "line\nfeed", &"日".repeat(2_000)] {
+        let error = tokenizer.encode(text, EncodeOptions::default()).unwrap_err();
+        assert!(matches!(&error, Error::Tokenize { reason } if reason.contains("byte fallback")), "{error}");
+        let mut context = model.context().build().unwrap();
+        assert_kind(&context.generate(text, &Default::default()).unwrap_err(), ErrorKind::InvalidInput);
+    }
+    assert!(!tokenizer.encode("Once upon a time", EncodeOptions::default()).unwrap().is_empty());
+}
+
+#[test]
+fn very_long_texts_of_one_kind_end_in_tokens_or_an_error() {
+    let mut models = vec![shared::tiny()];
+    for path in [
+        "models/llm/stories260K-f32.gguf",
+        "models/llm/babyllama-tok361-q8_0.gguf",
+        "models/embed/all-MiniLM-L6-v2-q8_0.gguf",
+    ] {
+        let Some(model) = shared::model(path) else { return };
+        models.push(model);
+    }
+    for model in models {
+        let tokenizer = model.tokenizer();
+        for unit in ["a", ".", " ", "\n", "1", "漢", "us"] {
+            for count in [1_000, 30_000, 1_000_000] {
+                // llama.cpp needs some 10 microseconds for each byte that is a token of its own.
+                if count > 30_000 && unit != "a" && unit != " " {
+                    continue;
+                }
+                match tokenizer.encode(&unit.repeat(count), PLAIN) {
+                    Ok(_) | Err(Error::Timeout { .. } | Error::RunTooLong { .. } | Error::Overloaded { .. }) => {}
+                    Err(other) => panic!("{unit:?} x {count}: {other}"),
+                }
+            }
+        }
+    }
+    let error = shared::tiny().tokenizer().encode(&"x ".repeat(9 << 20), PLAIN).unwrap_err();
+    assert!(matches!(error, Error::TextTooLong { .. }), "{error}");
+}
+
+#[test]
+fn a_tokenizer_outlives_the_callers_model_and_works_on_other_threads() {
+    let tokenizer = shared::tiny().tokenizer();
+    let expected = tokenizer.encode("Hello world", PLAIN).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(tokenizer.encode("Hello world", PLAIN).unwrap(), expected));
+        }
+    });
+}
