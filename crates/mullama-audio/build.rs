@@ -12,16 +12,21 @@ fn main() {
     }
     let here = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     let cmake = Path::new(&here).join("../mullama-sys/cmake/one-ggml.cmake");
-    let cmake = cmake.canonicalize().map_or_else(|_| "one-ggml.cmake of the crate mullama-sys".to_owned(), |path| path.display().to_string());
-    panic!(
-        "\n\nwhisper.cpp must be built on llama.cpp's ggml: two ggmls in one program do not link.\n\
-         In your project:\n\
-         1. mkdir -p .cargo && cp {cmake} .cargo/one-ggml.cmake\n\
-         2. in .cargo/config.toml, under [env]:\n\
-            \"{VARIABLE}\" = {{ value = \".cargo/one-ggml.cmake\", relative = true }}\n\
-            LLAMA_LIB_PROFILE = \"Release\"\n\
-         3. cargo clean -p whisper-rs-sys   (with --release for release builds)\n\n"
-    );
+    let cmake = cmake
+        .canonicalize()
+        .map_or_else(|_| "one-ggml.cmake of the crate mullama-sys".to_owned(), |path| path.display().to_string());
+    let steps = [
+        "whisper.cpp must be built on llama.cpp's ggml: two ggmls in one program do not link. In your project:"
+            .to_owned(),
+        format!("1. mkdir -p .cargo && cp {cmake} .cargo/one-ggml.cmake"),
+        "2. in .cargo/config.toml, under [env]:".to_owned(),
+        format!("   \"{VARIABLE}\" = {{ value = \".cargo/one-ggml.cmake\", relative = true }}"),
+        "   LLAMA_LIB_PROFILE = \"Release\"".to_owned(),
+        "3. cargo clean -p whisper-rs-sys   (with --release for release builds)".to_owned(),
+    ];
+    for step in steps {
+        println!("cargo::error={step}");
+    }
 }
 
 const VARIABLE: &str = "CMAKE_PROJECT_whisper.cpp_INCLUDE";

@@ -59,9 +59,7 @@ fn require_rpc_archive() {
     let cmake = env::var_os("DEP_LLAMA_GGML_CMAKE_DIR").expect("checked above");
     let lib = Path::new(&cmake).join("..");
     if !["libggml-rpc.a", "ggml-rpc.lib"].iter().any(|name| lib.join(name).exists()) {
-        panic!(
-            "feature `rpc`: llama.cpp was built without ggml's RPC backend. Add `GGML_RPC = \"ON\"` under [env] in \
-             .cargo/config.toml and build again"
-        );
+        println!("cargo::error=feature `rpc`: llama.cpp was built without ggml's RPC backend");
+        println!("cargo::error=add `GGML_RPC = \"ON\"` under [env] in .cargo/config.toml and build again");
     }
 }

@@ -74,8 +74,6 @@ pub(crate) struct Run {
     /// Send the prompt as it is, without the model's chat template
     #[arg(long, conflicts_with_all = ["system", "tools", "no_thinking", "reasoning_format", "reasoning_budget"])]
     pub(crate) raw: bool,
-    #[command(flatten)]
-    pub(crate) chat: ChatArgs,
     /// Tools that the model may call: OpenAI's array, as a file or as JSON
     #[arg(long, value_name = "FILE|JSON", conflicts_with_all = ["grammar", "json_schema", "json_object"])]
     pub(crate) tools: Option<String>,
@@ -100,6 +98,8 @@ pub(crate) struct Run {
     /// Print the time it took on stderr
     #[arg(long, alias = "verbose-timings")]
     pub(crate) timings: bool,
+    #[command(flatten)]
+    pub(crate) chat: ChatArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]

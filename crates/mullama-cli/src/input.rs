@@ -27,14 +27,14 @@ pub(crate) fn model_and_text(first: Option<&OsStr>, second: Option<&OsStr>) -> R
 }
 
 /// The texts of the arguments, or the lines of standard input if there are none or just `-`.
-pub(crate) fn texts(arguments: &[String]) -> Result<Box<dyn Iterator<Item = Result<String>>>> {
+pub(crate) fn texts(arguments: &[String]) -> Result<Box<dyn Iterator<Item = Result<String>> + '_>> {
     match arguments {
         [] if io::stdin().is_terminal() => {
             Err(Error::usage("nothing to do: there is no text", "give texts, or pipe them in, one in a line"))
         }
         [] => Ok(Box::new(Lines)),
         [only] if only == "-" => Ok(Box::new(Lines)),
-        given => Ok(Box::new(given.to_vec().into_iter().map(Ok))),
+        given => Ok(Box::new(given.iter().cloned().map(Ok))),
     }
 }
 

@@ -290,6 +290,7 @@ impl Error {
 
     /// An out-of-range parameter; shared by every `validate` of this crate.
     #[cfg(feature = "native")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers give numbers and texts alike")]
     pub(crate) fn parameter(name: &'static str, value: impl ToString, expected: &'static str) -> Self {
         Self::InvalidParameter { name, value: value.to_string(), expected }
     }

@@ -70,19 +70,16 @@ impl Model {
     }
 
     /// As [`Model::builder`], for a model in memory. The bytes are copied once.
-    #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> ModelBuilder<'_> {
         ModelBuilder { source: Source::Bytes(bytes), params: ModelParams::default(), progress: None }
     }
 
     /// Starts to say how a [`Context`](crate::Context) on this model is to be made.
-    #[must_use]
     pub fn context(&self) -> ContextBuilder {
         ContextBuilder::new(self)
     }
 
     /// Starts to say how an [`Embedder`](crate::Embedder) on this model is to be made.
-    #[must_use]
     pub fn embedder(&self) -> EmbedderBuilder {
         EmbedderBuilder::new(self)
     }

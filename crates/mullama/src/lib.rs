@@ -21,6 +21,26 @@
 //! # Features
 //!
 //! <!-- features:start -->
+//! | feature | what it adds |
+//! |---|---|
+//! | `full` | Everything below but the backends. |
+//! | `async` (default) | Models and generations on tokio (not filled yet). |
+//! | `tokio-runtime` | Runtime, tasks and worker pools (not filled yet). |
+//! | `web` | HTTP API on axum (not filled yet). |
+//! | `websockets` | WebSocket server (not filled yet). |
+//! | `parallel` | Batches over many threads (not filled yet). |
+//! | `multimodal` | Pictures, sounds and video in prompts (not filled yet). |
+//! | `streaming-audio` | Capture, voice activity, noise reduction (not filled yet). |
+//! | `format-conversion` | Audio and image formats (not filled yet). |
+//! | `whisper` | whisper.cpp, linked on llama.cpp's ggml; transcription is not filled yet. Outside of this workspace it needs one line of set-up. |
+//! | `tts` | Speech from text (not filled yet). |
+//! | `config` | Layered configuration (not filled yet). |
+//! | `demo-models` | The project's own small models, as bytes: chat, vision and speech. |
+//! | `cuda` | NVIDIA GPUs, by CUDA. |
+//! | `vulkan` | GPUs of every maker, by Vulkan. |
+//! | `metal` | Apple GPUs, by Metal. |
+//! | `rocm` | AMD GPUs, by ROCm. |
+//! | `rpc` | Checks that ggml's RPC backend is linked (model layers on other hosts). |
 //! <!-- features:end -->
 #![forbid(unsafe_code)]
 
@@ -36,3 +56,8 @@ pub use mullama_audio as audio;
 /// The project's own models as bytes; see the crate `mullama-demo-models`.
 #[cfg(feature = "demo-models")]
 pub use mullama_demo_models as demo_models;
+
+/// The README's example is a test.
+#[cfg(all(doctest, feature = "demo-models"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

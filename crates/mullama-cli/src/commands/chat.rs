@@ -31,10 +31,7 @@ pub(crate) fn run(args: &Chat, ui: &Ui) -> Result<()> {
     let mut reader = Reader::new()?;
     if reader.is_interactive() {
         let length = session.context.length();
-        ui.notice(&format!(
-            "{}, {length} tokens of context; /help lists the commands, Ctrl-D ends",
-            model.description()
-        ));
+        ui.notice(&format!("{}, {length} tokens of context; /help lists the commands, Ctrl-D ends", session.model));
     }
     loop {
         let text = match reader.read()? {

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::{command, mullama, shared, with_input};
+use crate::{command, mullama, shared, turn, with_input};
 
 #[test]
 fn each_class_of_failure_has_its_exit_code() {
@@ -25,6 +25,7 @@ fn each_class_of_failure_has_its_exit_code() {
 #[cfg(unix)]
 fn an_interrupt_ends_with_130_and_what_there_is() {
     use std::io::Read;
+    let _turn = turn();
     let args = ["run", "--ignore-eos", "--context-shift", "--quiet", "Count to 20."];
     let mut child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
@@ -104,6 +105,7 @@ fn a_truncated_model_is_told_by_run_and_by_the_check() {
 #[test]
 #[cfg(unix)]
 fn nobody_reading_is_no_failure() {
+    let _turn = turn();
     for args in [&["info", "--tensors"][..], &["run", "--quiet", "Count to 20."], &["man"], &["info", "--json"]] {
         let mut child =
             command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,5 +1,5 @@
 //! Runs the program as its users do, mostly on the embedded model.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests; what did not run is said")]
 
 mod chat;
 mod failures;
@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the program did.
 #[derive(Debug)]
@@ -47,13 +48,21 @@ fn command<S: AsRef<OsStr>>(args: &[S]) -> Command {
     command
 }
 
+/// One program at a time: each takes all cores, and ggml's threads spin while they wait for one another.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs it without input.
 fn mullama<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
+    let _turn = turn();
     outcome(&command(args).stdin(Stdio::null()).output().unwrap())
 }
 
 /// Runs it with this standard input.
 fn with_input<S: AsRef<OsStr>>(args: &[S], input: &[u8]) -> Outcome {
+    let _turn = turn();
     let mut command = command(args);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may have ended without reading all.

@@ -96,8 +96,23 @@ fn a_stop_text_ends_the_answer_and_is_not_part_of_it() {
 #[test]
 fn the_same_seed_gives_the_same_text() {
     let story = |seed: &str| {
-        let args =
-            ["run", "--json", "--temperature", "2", "--top-k", "0", "--min-p", "0", "--seed", seed, "Tell me a story."];
+        let args = [
+            "run",
+            "--json",
+            "--temperature",
+            "10",
+            "--top-k",
+            "0",
+            "--top-p",
+            "1",
+            "--min-p",
+            "0",
+            "--max-tokens",
+            "20",
+            "--seed",
+            seed,
+            "Tell me a story.",
+        ];
         mullama(&args).json()
     };
     let (one, again, other) = (story("7"), story("7"), story("8"));

@@ -436,7 +436,7 @@ fn fixed(text: &CStr) -> [c_char; 128] {
     debug_assert!(text.count_bytes() < 128);
     let mut array = [0; 128];
     for (to, from) in array.iter_mut().zip(text.to_bytes().iter().take(127)) {
-        *to = from.cast_signed().into();
+        *to = c_char::from_ne_bytes([*from]);
     }
     array
 }
