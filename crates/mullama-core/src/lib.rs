@@ -1,6 +1,8 @@
 //! Local models on llama.cpp, without `unsafe` in the API: load, tokenize, chat, generate, embed, rerank, quantize.
 //!
 //! ```no_run
+//! # #[cfg(feature = "native")]
+//! # fn main() -> mullama_core::Result<()> {
 //! use mullama_core::{GenerationParams, Model, TokenEvent};
 //!
 //! let model = Model::load("model.gguf")?;
@@ -11,7 +13,10 @@
 //!         print!("{text}");
 //!     }
 //! }
-//! # Ok::<(), mullama_core::Error>(())
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "native"))]
+//! # fn main() {}
 //! ```
 //!
 //! # What is where

@@ -39,11 +39,12 @@ fn main() {
     let sampled =
         GenerationParams { sampling: SamplingParams { seed: Some(1), ..Default::default() }, ..greedy.clone() };
     for (name, params) in [("greedy", greedy), ("default sampling chain", sampled)] {
-        compare(name, pairs, &mut plain, &model, &params, tokens);
+        compare(name, pairs, &mut plain, &model, &params);
     }
 }
 
-fn compare(name: &str, pairs: usize, plain: &mut Plain, model: &Model, params: &GenerationParams, tokens: usize) {
+fn compare(name: &str, pairs: usize, plain: &mut Plain, model: &Model, params: &GenerationParams) {
+    let tokens = params.max_tokens.unwrap() as usize;
     let threads = u32::try_from(plain.threads).unwrap();
     let mut context =
         model.context().length(1_024).threads(threads).flash_attention(FlashAttention::Auto).build().unwrap();

@@ -137,13 +137,19 @@ fn cancelling_frees_the_caller_during_prompt_and_text() {
     let mut context = model.context().length(16_384).build().unwrap();
     let cancel = context.cancel_token();
     let started = Instant::now();
-    let stopper = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(30));
-        cancel.cancel();
+    let mut generation = context.generate(&long, &GenerationParams::greedy(10)).unwrap();
+    let (_, summary) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            cancel.cancel();
+        });
+        match generation.next().unwrap().unwrap() {
+            TokenEvent::Done(summary) => (generation.next().is_none(), summary),
+            other => panic!("{other:?} instead of a cancelled prompt"),
+        }
     });
-    let (_, summary) = context.generate(&long, &GenerationParams::greedy(10)).unwrap().complete().unwrap();
+    drop(generation);
     let took = started.elapsed();
-    stopper.join().unwrap();
     assert_eq!((summary.finish_reason, summary.usage.completion_tokens), (FinishReason::Cancelled, 0), "{took:?}");
     assert!(context.tokens().len() < 16_000);
     run(&mut context, &GenerationParams::greedy(5));
@@ -266,6 +272,8 @@ fn a_context_moves_between_threads_and_outlives_the_callers_model() {
     let Some(model) = stories() else { return };
     let mut context = model.context().length(64).build().unwrap();
     drop(model);
-    let text = std::thread::spawn(move || run(&mut context, &GenerationParams::greedy(5)).0).join().unwrap();
+    let text = std::thread::scope(|scope| {
+        scope.spawn(move || run(&mut context, &GenerationParams::greedy(5)).0).join().unwrap()
+    });
     assert!(!text.is_empty());
 }
