@@ -88,7 +88,7 @@ fn core_hint(error: &mullama_core::Error) -> Option<&'static str> {
         Core::PromptTooLong { .. } => "--ctx-size makes the context larger",
         Core::NoChatTemplate => "`mullama run --raw` sends a text as it is",
         Core::InvalidParameter { name: "max_tokens", .. } => "leave --max-tokens out for no limit",
-        Core::Quantize { reason, .. } if reason.contains("requantiz") => "--allow-requantize does so all the same",
+        Core::InvalidParameter { name: "allow_requantize", .. } => "--allow-requantize does so all the same",
         Core::Unsupported { what: "ranking with this model", .. } => "`mullama embed` makes vectors with other models",
         Core::Unsupported { what: "generation with this model", .. } => "`mullama embed` makes vectors with it",
         _ => return None,

@@ -167,7 +167,8 @@ impl ChatPrompt {
     fn new(json: String, request: &ChatRequest, preparer: Arc<Preparer>) -> Result<Self> {
         let from: Rendered = read(&json)?;
         let grammar = if from.grammar.is_empty() {
-            None
+            // Not every template's engine hands the caller's own grammar through.
+            request.grammar.clone()
         } else {
             let triggers = from.grammar_triggers.into_iter().filter(|_| from.grammar_lazy);
             let triggers = triggers

@@ -111,9 +111,9 @@ impl Default for QuantizeParams {
 /// ```
 ///
 /// # Errors
-/// [`Error::File`], [`Error::InvalidModel`], [`Error::InvalidParameter`] when input and output are the same file,
-/// [`Error::Quantize`] with llama.cpp's message (a quantized input without
-/// [`allow_requantize`](QuantizeParams::allow_requantize), for instance).
+/// [`Error::File`], [`Error::InvalidModel`], [`Error::InvalidParameter`] when input and output are the same file or the
+/// input is quantized already and [`allow_requantize`](QuantizeParams::allow_requantize) is false, [`Error::Quantize`]
+/// with llama.cpp's message.
 pub fn quantize(
     input: impl AsRef<Path>,
     output: impl AsRef<Path>,
@@ -123,9 +123,20 @@ pub fn quantize(
 ) -> Result<()> {
     let (input, output) = (input.as_ref(), output.as_ref());
     ffi::init();
-    Gguf::open_checked(input).map_err(|source| invalid(input, source))?;
+    let header = Gguf::open_checked(input).map_err(|source| invalid(input, source))?;
     if same_file(input, output) {
         return Err(Error::parameter("output", output.display(), "another file than the input"));
+    }
+    let quantized = header.tensors().iter().find(|tensor| tensor.kind.is_quantized());
+    if let Some(tensor) = quantized
+        && !params.allow_requantize
+    {
+        let given = format!("false, and the input is {} already", tensor.kind.name());
+        return Err(Error::parameter(
+            "allow_requantize",
+            given,
+            "true to quantize it again, which loses more than from F16",
+        ));
     }
     if params.threads > 512 {
         return Err(Error::parameter("threads", params.threads, "0 (automatic) to 512"));

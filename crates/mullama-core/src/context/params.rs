@@ -20,10 +20,12 @@ pub struct ContextParams {
     /// Tokens of a prompt that are computed at once; more is faster and takes more memory. 1..=`batch`, default 512.
     /// `n_ubatch`.
     pub micro_batch: u32,
-    /// CPU threads while text is generated. 0 (default): as many as the machine has cores, at most 16. At most 4 times
-    /// the cores, and 512. `n_threads`.
+    /// CPU threads while text is generated. 0 (default): one for models under 32 MiB, which gain nothing from a second,
+    /// else as many as the machine has cores, at most 16. At most 4 times the cores, and 512. ggml's threads wait for one
+    /// another by spinning: on a machine with other load, fewer are faster. `n_threads`.
     pub threads: u32,
-    /// CPU threads while a prompt is computed. 0 (default): as many as the machine has cores. `n_threads_batch`.
+    /// CPU threads while a prompt is computed. 0 (default): one for models under 32 MiB, else as many as the machine has
+    /// cores. `n_threads_batch`.
     pub threads_batch: u32,
     /// Flash attention. Default: where the device can. `flash_attn_type`.
     pub flash_attention: FlashAttention,
@@ -136,8 +138,10 @@ impl ContextParams {
         // A larger one than the context can be filled with is no error: it is the default.
         resolved.batch = self.batch.min(resolved.length);
         resolved.micro_batch = self.micro_batch.min(resolved.batch);
-        resolved.threads = resolve_threads("threads", self.threads, DEFAULT_THREADS)?;
-        resolved.threads_batch = resolve_threads("threads_batch", self.threads_batch, MAX_THREADS)?;
+        let small = model.size() < SMALL_MODEL;
+        resolved.threads = resolve_threads("threads", self.threads, if small { 1 } else { DEFAULT_THREADS })?;
+        resolved.threads_batch =
+            resolve_threads("threads_batch", self.threads_batch, if small { 1 } else { MAX_THREADS })?;
         for (name, value) in [("rope_freq_base", self.rope_freq_base), ("rope_freq_scale", self.rope_freq_scale)] {
             if !(0.0..=1e12).contains(&value) {
                 return Err(Error::parameter(name, value, "0 (the model's own) or more"));
@@ -194,5 +198,6 @@ const DEFAULT_LENGTH: u32 = 8_192;
 const MAX_LENGTH: u32 = 1 << 24;
 const MAX_BATCH: u32 = 1 << 16;
 const DEFAULT_THREADS: u32 = 16;
+const SMALL_MODEL: u64 = 32 << 20;
 /// `GGML_MAX_N_THREADS`.
 const MAX_THREADS: u32 = 512;

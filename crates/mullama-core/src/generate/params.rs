@@ -67,7 +67,7 @@ pub struct GenerationParams {
     pub context_shift: bool,
     /// When the context is shifted: tokens at the beginning that stay, besides BOS. Default 0. `n_keep`.
     pub keep: u32,
-    /// End after this time, in ms, with what there is. Looked at between batches. Default: `None`.
+    /// End after this time, in ms, with what there is. Looked at between batches. At most a year. Default: `None`.
     pub timeout_ms: Option<u64>,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
@@ -112,6 +112,15 @@ impl GenerationParams {
         if self.top_logprobs.is_some_and(|top| top > 20) {
             return Err(Error::parameter("top_logprobs", self.top_logprobs.unwrap_or(0), "0..=20"));
         }
+        if self.timeout_ms.is_some_and(|ms| ms > MAX_TIMEOUT_MS) {
+            return Err(Error::parameter(
+                "timeout_ms",
+                self.timeout_ms.unwrap_or(0),
+                "at most a year (31,536,000,000 ms)",
+            ));
+        }
         self.sampling.validate()
     }
 }
+
+const MAX_TIMEOUT_MS: u64 = 365 * 24 * 3_600 * 1_000;

@@ -284,7 +284,8 @@ fn generation_parameters_out_of_range_are_named() {
     let model = shared::tiny();
     let mut context = model.context().length(64).build().unwrap();
     let d = GenerationParams::default;
-    let bad: [(&str, GenerationParams); 5] = [
+    let bad: [(&str, GenerationParams); 6] = [
+        ("timeout_ms", GenerationParams { timeout_ms: Some(u64::MAX), ..d() }),
         ("max_tokens", GenerationParams { max_tokens: Some(0), ..d() }),
         ("stop", GenerationParams { stop: vec![String::new()], ..d() }),
         ("stop", GenerationParams { stop: vec!["x".repeat(257)], ..d() }),
