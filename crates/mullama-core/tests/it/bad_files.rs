@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use mullama_core::gguf::Gguf;
-use mullama_core::{Error, ErrorKind, KvOverrideValue, Model, ModelParams};
+use mullama_core::{Error, ErrorKind, GenerationParams, KvOverrideValue, Model, ModelParams};
 
 use crate::{shared, tokenizing::assert_kind};
 
@@ -107,6 +107,29 @@ fn bad_parameters_are_named() {
     assert!(matches!(&error, Error::LoadModel { reason, .. } if reason.contains("no such device")), "{error}");
     let error = builder().lora("/no/such/adapter.gguf", 1.0).load().unwrap_err();
     assert_kind(&error, ErrorKind::NotFound);
+}
+
+#[test]
+fn split_files_load_as_one_and_a_missing_part_is_named() {
+    let Some(path) = shared::file("models/llm/stories260K-f32.gguf") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let first = crate::gguf_writer::split(&path, folder.path());
+    let text = |model: &Model| {
+        let mut context = model.context().length(64).threads(1).build().unwrap();
+        context.generate("Once upon a time", &GenerationParams::greedy(20)).unwrap().text().unwrap()
+    };
+    let whole = Model::load(&path).unwrap();
+    let parts = Model::load(&first).unwrap();
+    assert_eq!((text(&parts), parts.parameter_count()), (text(&whole), whole.parameter_count()));
+
+    let second = folder.path().join("model-00002-of-00002.gguf");
+    let bytes = std::fs::read(&second).unwrap();
+    std::fs::write(&second, &bytes[..bytes.len() - 100]).unwrap();
+    assert!(matches!(Model::load(&first), Err(Error::InvalidModel { .. })));
+    std::fs::remove_file(&second).unwrap();
+    let error = Model::load(&first).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("model-00002-of-00002.gguf"), "{error}: {source}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writes and changes small GGUF files: models and adapters that are not to be had.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A metadata value.
 pub(crate) enum Meta<'a> {
@@ -87,6 +87,56 @@ pub(crate) fn edit(from: &Path, to: &Path, edits: &[Edit<'_>]) {
     all_data.resize(start, 0);
     all_data.extend(more);
     finish(to, file, &all_infos, &all_data);
+}
+
+/// Cuts a model into two files named as llama.cpp names them; returns the first.
+pub(crate) fn split(from: &Path, folder: &Path) -> PathBuf {
+    let bytes = std::fs::read(from).unwrap();
+    let mut reader = Reader { bytes: &bytes, at: 8 };
+    let (tensor_count, key_count) = (reader.u64(), reader.u64());
+    let keys_start = reader.at;
+    for _ in 0..key_count {
+        reader.text();
+        let kind = reader.u32();
+        reader.skip_value(kind);
+    }
+    let keys = bytes[keys_start..reader.at].to_vec();
+    // Name, dimensions and type as they stand; offset apart.
+    let mut infos = Vec::new();
+    for _ in 0..tensor_count {
+        let start = reader.at;
+        reader.text();
+        let dimensions = reader.u32();
+        reader.at += dimensions as usize * 8 + 4;
+        let info = bytes[start..reader.at].to_vec();
+        infos.push((info, usize::try_from(reader.u64()).unwrap()));
+    }
+    let data = &bytes[reader.at.next_multiple_of(32)..];
+    let half = infos.len() / 2;
+    let paths = [1, 2].map(|number| folder.join(format!("model-{number:05}-of-00002.gguf")));
+    for (number, path) in paths.iter().enumerate() {
+        let range = if number == 0 { 0..half } else { half..infos.len() };
+        let (base, end) = (infos[range.start].1, infos.get(range.end).map_or(data.len(), |next| next.1));
+        let mut of_this = Vec::new();
+        if number == 0 {
+            of_this.extend_from_slice(&keys);
+        }
+        for (key, value) in [("split.no", number), ("split.count", 2)] {
+            push_text(&mut of_this, key);
+            push_all(&mut of_this, &[&2_u32.to_le_bytes(), &u16::try_from(value).unwrap().to_le_bytes()]);
+        }
+        push_text(&mut of_this, "split.tensors.count");
+        push_all(&mut of_this, &[&5_u32.to_le_bytes(), &i32::try_from(infos.len()).unwrap().to_le_bytes()]);
+        let count = 3 + if number == 0 { usize::try_from(key_count).unwrap() } else { 0 };
+        let mut file = header(range.len(), count);
+        file.extend(of_this);
+        let mut table = Vec::new();
+        for (info, offset) in &infos[range] {
+            push_all(&mut table, &[info, &((offset - base) as u64).to_le_bytes()]);
+        }
+        finish(path, file, &table, &data[base..end]);
+    }
+    paths[0].clone()
 }
 
 struct Reader<'a> {
