@@ -134,7 +134,7 @@ pub(crate) struct ChatArgs {
     #[arg(long)]
     pub(crate) no_thinking: bool,
     /// What becomes of the model's thoughts; `none` leaves them in the text
-    #[arg(long, value_name = "FORMAT", value_parser = one_of::<ReasoningFormat>(&["none", "auto", "deepseek", "deepseek-legacy"]))]
+    #[arg(long, value_name = "FORMAT", value_parser = one_of::<ReasoningFormat>(&["none", "auto", "deepseek"]))]
     pub(crate) reasoning_format: Option<ReasoningFormat>,
     /// Tokens of thought after which the model must answer
     #[arg(long, value_name = "TOKENS")]

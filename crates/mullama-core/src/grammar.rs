@@ -179,6 +179,13 @@ impl Grammar {
         into.insert("preserved_tokens".to_owned(), self.preserved_tokens.clone().into());
     }
 
+    /// Do regular expressions watch the answer?
+    pub(crate) fn has_pattern_triggers(&self) -> bool {
+        self.triggers
+            .iter()
+            .any(|trigger| matches!(trigger, GrammarTrigger::Pattern(_) | GrammarTrigger::PatternFull(_)))
+    }
+
     /// Texts of the special tokens that the maker of the grammar looks for in the answer.
     pub(crate) fn preserved_tokens(&self) -> &[String] {
         &self.preserved_tokens

@@ -1,5 +1,7 @@
 //! How the next token is chosen.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -7,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::ffi::{SampleError, SamplerPtr};
 use crate::grammar::{DEADLINE, Grammar};
 use crate::model::Model;
+use crate::prepare::Preparer;
 use crate::tokenizer::TokenId;
 
 /// How tokens are chosen: every sampler of llama.cpp, with the names, defaults and meaning of llama.cpp's server.
@@ -354,7 +357,38 @@ impl TemplateState {
 pub(crate) enum Sampler {
     /// The largest logit; what the chain would choose, without the chain.
     Argmax,
-    Chain(SamplerPtr),
+    Chain(Chain),
+}
+
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// Gone after a failure.
+    sampler: Option<SamplerPtr>,
+    /// For lazy grammars with patterns: `std::regex` recurses for each character of the answer, so accepting a token
+    /// needs a large stack.
+    deep: Option<Arc<Preparer>>,
+}
+
+impl Chain {
+    fn sampler(&mut self) -> Result<&mut SamplerPtr> {
+        self.sampler.as_mut().ok_or_else(|| Error::Sample { reason: "the sampler failed before".to_owned() })
+    }
+
+    fn accept(&mut self, token: TokenId, generated: bool) -> Result<()> {
+        let outcome = match &self.deep {
+            Some(preparer) if generated => {
+                let Some(mut sampler) = self.sampler.take() else { return self.sampler().map(drop) };
+                let (sampler, outcome) = preparer.run("grammar trigger", DEADLINE, move || {
+                    let outcome = sampler.accept(token.0, generated);
+                    (sampler, outcome)
+                })?;
+                self.sampler = Some(sampler);
+                outcome
+            }
+            _ => self.sampler()?.accept(token.0, generated),
+        };
+        outcome.map_err(|reason| Error::Sample { reason })
+    }
 }
 
 impl Sampler {
@@ -383,7 +417,9 @@ impl Sampler {
         } else {
             SamplerPtr::new(model.ptr(), &json).map_err(|reason| Error::Sample { reason })?
         };
-        Ok(Self::Chain(chain))
+        let patterns = params.grammar.as_ref().is_some_and(Grammar::has_pattern_triggers);
+        let deep = patterns.then(|| Arc::clone(&model.shared().preparer));
+        Ok(Self::Chain(Chain { sampler: Some(chain), deep }))
     }
 
     /// The next token, from output row `index` of the last batch; accepted.
@@ -395,11 +431,11 @@ impl Sampler {
                 argmax(logits).ok_or(Error::NoToken)?
             }
             Self::Chain(chain) => {
-                let token = chain.sample(context, index).map_err(|error| match error {
+                let token = chain.sampler()?.sample(context, index).map_err(|error| match error {
                     SampleError::NoToken => Error::NoToken,
                     SampleError::Failed(reason) => Error::Sample { reason },
                 })?;
-                chain.accept(token, true).map_err(|reason| Error::Sample { reason })?;
+                chain.accept(TokenId(token), true)?;
                 token
             }
         };
@@ -410,7 +446,7 @@ impl Sampler {
     pub(crate) fn see_prompt(&mut self, tokens: &[TokenId]) -> Result<()> {
         if let Self::Chain(chain) = self {
             for token in tokens {
-                chain.accept(token.0, false).map_err(|reason| Error::Sample { reason })?;
+                chain.accept(*token, false)?;
             }
         }
         Ok(())
@@ -420,7 +456,7 @@ impl Sampler {
     pub(crate) fn seed(&self) -> Option<u32> {
         match self {
             Self::Argmax => None,
-            Self::Chain(chain) => Some(chain.seed()),
+            Self::Chain(chain) => chain.sampler.as_ref().map(SamplerPtr::seed),
         }
     }
 }

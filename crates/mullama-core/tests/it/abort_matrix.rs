@@ -253,6 +253,19 @@ fn lazy_grammars_wait_for_their_trigger() {
 }
 
 #[test]
+fn a_pattern_that_recurses_over_a_long_answer_does_not_exhaust_the_callers_stack() {
+    let Some(model) = shared::model("models/llm/stories260K-f32.gguf") else { return };
+    // llama.cpp matches the pattern with std::regex against the whole answer after each token.
+    let grammar = Grammar::gbnf("root ::= \"x\"").unwrap();
+    let grammar = grammar.lazy([GrammarTrigger::PatternFull("[\\s\\S]*(zebra)[\\s\\S]*".to_owned())]).unwrap();
+    let sampling = SamplingParams { grammar: Some(grammar), ignore_eos: true, ..SamplingParams::greedy() };
+    let params = GenerationParams { max_tokens: Some(4_000), context_shift: true, sampling, ..Default::default() };
+    let mut context = model.context().length(256).build().unwrap();
+    let text = context.generate("Once upon a time", &params).unwrap().text().unwrap();
+    assert!(text.len() > 8_000, "{}", text.len());
+}
+
+#[test]
 fn schemas_beyond_the_limits_are_refused_and_hard_ones_end() {
     let properties: serde_json::Map<_, _> =
         (0..257).map(|n| (format!("p{n}"), serde_json::json!({ "type": "string" }))).collect();
