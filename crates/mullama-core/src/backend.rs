@@ -2,10 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ffi;
 
 /// A device that models can be put on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Device {
     /// The name to select it by ([`ModelParams::devices`](crate::ModelParams::devices)): "CPU", "CUDA0", ...
@@ -21,7 +23,8 @@ pub struct Device {
 }
 
 /// What kind of device it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DeviceKind {
     /// The processor.

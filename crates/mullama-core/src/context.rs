@@ -37,12 +37,14 @@ use crate::tokenizer::TokenId;
 pub struct Context {
     // In this order: the context is freed before what it points to.
     pub(crate) ptr: ContextPtr,
-    #[expect(dead_code, reason = "the context points to it")]
+    /// The context points to it.
     pool: Option<ThreadPoolPtr>,
     adapters: Vec<(Lora, f32)>,
     batch: Batch,
     /// What the keys and values are of, at positions 0, 1, ...
     tokens: Vec<TokenId>,
+    /// Do the last logits belong to the last of `tokens`?
+    fresh: bool,
     cancel: CancelToken,
     params: ContextParams,
     model: Model,
@@ -51,7 +53,16 @@ pub struct Context {
 const fn is_send_sync<T: Send + Sync>() {}
 const fn is_send<T: Send>() {}
 const _: () = is_send_sync::<Model>();
+const _: () = is_send_sync::<crate::Tokenizer>();
+const _: () = is_send_sync::<crate::ChatTemplate>();
+const _: () = is_send_sync::<crate::ChatPrompt>();
+const _: () = is_send_sync::<crate::ChatParser>();
+const _: () = is_send_sync::<Lora>();
+const _: () = is_send_sync::<Error>();
 const _: () = is_send::<Context>();
+const _: () = is_send::<Generation<'_>>();
+const _: () = is_send::<crate::Embedder>();
+const _: () = is_send::<crate::Reranker>();
 
 /// Stops what a [`Context`] computes, from any thread.
 #[derive(Debug, Clone, Default)]
@@ -113,7 +124,8 @@ impl Context {
         let batch = Batch::new((ptr.n_batch() as usize).min(params.batch as usize));
         let model = model.clone();
         let adapters = model.lora().to_vec();
-        let mut context = Self { ptr, pool, adapters: Vec::new(), batch, tokens: Vec::new(), cancel, params, model };
+        let mut context =
+            Self { ptr, pool, adapters: Vec::new(), batch, tokens: Vec::new(), fresh: false, cancel, params, model };
         if !adapters.is_empty() {
             context.set_lora(&adapters)?;
         }
@@ -155,10 +167,10 @@ impl Context {
         self.append(tokens)
     }
 
-    /// What may follow the last token: a number for each token of the vocabulary, higher is likelier. `None` before the
-    /// first [`Context::eval`].
+    /// What may follow the last token: a number for each token of the vocabulary, higher is likelier. `None` unless the
+    /// last thing that this context did was to compute tokens.
     pub fn logits(&mut self) -> Option<&[f32]> {
-        if self.tokens.is_empty() {
+        if !self.fresh {
             return None;
         }
         self.ptr.logits(-1)
@@ -166,6 +178,7 @@ impl Context {
 
     /// Forgets all tokens.
     pub fn clear(&mut self) {
+        self.fresh = false;
         self.tokens.clear();
         self.ptr.clear();
     }
@@ -192,14 +205,27 @@ impl Context {
         Ok(())
     }
 
-    /// Changes the number of CPU threads. Growing beyond what the context was made with has no effect.
+    /// Changes the number of CPU threads, starting more where there are too few.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`]; see [`ContextParams::threads`].
     pub fn set_threads(&mut self, threads: u32, threads_batch: u32) -> Result<()> {
         let given = ContextParams { threads, threads_batch, ..self.params.clone() };
-        let raw = given.resolve(&self.model)?.raw();
+        let resolved = given.resolve(&self.model)?;
+        let had = self.params.threads.max(self.params.threads_batch);
+        let need = resolved.threads.max(resolved.threads_batch);
+        if need > had {
+            let pool = ThreadPoolPtr::new(i32::try_from(need).unwrap_or(1), POLL);
+            if let Some(pool) = &pool {
+                self.ptr.attach_pool(pool);
+            }
+            // The old one goes when nothing points to it any more.
+            self.pool = pool.or(self.pool.take());
+        }
+        let raw = resolved.raw();
         self.ptr.set_threads(raw.threads, raw.threads_batch);
+        self.params.threads = resolved.threads;
+        self.params.threads_batch = resolved.threads_batch;
         Ok(())
     }
 
@@ -273,6 +299,7 @@ impl Context {
         if self.tokens.len() == length {
             return true;
         }
+        self.fresh = false;
         if self.ptr.remove(0, i32::try_from(length).unwrap_or(i32::MAX), -1) {
             self.tokens.truncate(length);
             return true;
@@ -307,6 +334,7 @@ impl Context {
     pub(crate) fn append(&mut self, tokens: &[TokenId]) -> Result<()> {
         let before = self.tokens.len();
         let outcome = self.append_or_fail(tokens);
+        self.fresh = outcome.is_ok() && !self.tokens.is_empty();
         if outcome.is_err() {
             let known = self.tokens.len();
             // C may hold more than was counted, up to the failed batch.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::ffi;
 use crate::model::Model;
+use crate::tokenizer::TokenId;
 
 /// A grammar in llama.cpp's GBNF. Tokens that cannot continue it are never chosen.
 ///
@@ -54,7 +55,7 @@ pub enum GrammarTrigger {
     /// This text appears.
     Word(String),
     /// This token appears.
-    Token(i32),
+    Token(TokenId),
     /// This regular expression (ECMAScript) matches from some point on; the grammar begins with its first group.
     Pattern(String),
     /// This regular expression matches the whole text so far.
@@ -64,6 +65,10 @@ pub enum GrammarTrigger {
 impl Grammar {
     /// A grammar from GBNF text, with a rule named `root`. Checks its size and nesting; the grammar itself is read when
     /// a sampler is made ([`Grammar::check`] does so ahead of time).
+    ///
+    /// A very ambiguous grammar, one with many ways to read the same text, can take seconds for a token, during which
+    /// neither a deadline nor a cancellation is seen. The first characters are tried beforehand, and a grammar that is
+    /// slow on them is refused; one that is slow only later is not found.
     ///
     /// # Errors
     /// [`Error::Grammar`] over 64 KiB, over 64 levels of brackets, or with a NUL character.
@@ -77,7 +82,7 @@ impl Grammar {
     /// The grammar of the JSON texts that a schema allows, as llama.cpp's server derives it.
     ///
     /// # Errors
-    /// [`Error::Grammar`] for a schema over 64 KiB, over 32 levels or over 256 properties, one that refers to another
+    /// [`Error::Grammar`] for a schema over 64 KiB, over 64 levels of JSON or over 256 properties, one that refers to another
     /// document, or one that llama.cpp cannot express; [`Error::Timeout`].
     pub fn json_schema(schema: &serde_json::Value) -> Result<Self> {
         let text = check_schema(schema)?;
@@ -148,8 +153,9 @@ impl Grammar {
             return fail("llguidance grammars are not supported; write GBNF".to_owned());
         }
         let depth = nesting(&self.gbnf);
-        if self.kind == GrammarKind::User && depth > MAX_DEPTH {
-            return fail(format!("its brackets are {depth} deep, the limit is {MAX_DEPTH}"));
+        let deepest = if self.kind == GrammarKind::User { MAX_DEPTH } else { MAX_GENERATED_DEPTH };
+        if depth > deepest {
+            return fail(format!("its brackets are {depth} deep, the limit is {deepest}"));
         }
         if let Some(range) = backward_repetition(&self.gbnf) {
             return fail(format!("the repetition {range} ends before it begins"));
@@ -192,7 +198,7 @@ impl Grammar {
     }
 
     /// The token ids among the triggers.
-    pub(crate) fn trigger_tokens(&self) -> impl Iterator<Item = i32> + '_ {
+    pub(crate) fn trigger_tokens(&self) -> impl Iterator<Item = TokenId> + '_ {
         self.triggers.iter().filter_map(|trigger| match trigger {
             GrammarTrigger::Token(token) => Some(*token),
             _ => None,
@@ -204,7 +210,7 @@ impl GrammarTrigger {
     /// `common_grammar_trigger`: type, value, token.
     fn write(&self) -> serde_json::Value {
         let (kind, value, token) = match self {
-            Self::Token(token) => (0, "", *token),
+            Self::Token(token) => (0, "", token.0),
             Self::Word(text) => (1, text.as_str(), -1),
             Self::Pattern(text) => (2, text.as_str(), -1),
             Self::PatternFull(text) => (3, text.as_str(), -1),
@@ -214,7 +220,7 @@ impl GrammarTrigger {
 
     pub(crate) fn read(kind: i64, value: String, token: i32) -> Result<Self> {
         match kind {
-            0 => Ok(Self::Token(token)),
+            0 => Ok(Self::Token(TokenId(token))),
             1 => Ok(Self::Word(value)),
             2 => Ok(Self::Pattern(value)),
             3 => Ok(Self::PatternFull(value)),
@@ -293,6 +299,7 @@ pub(crate) fn check_schema(schema: &serde_json::Value) -> Result<String> {
 const MAX_USER: usize = 64 << 10;
 const MAX_GENERATED: usize = 1 << 20;
 const MAX_DEPTH: usize = 64;
+const MAX_GENERATED_DEPTH: usize = 1_000;
 const MAX_TRIGGER: usize = 4 << 10;
 const MAX_SCHEMA_DEPTH: usize = 64;
 const MAX_SCHEMA_PROPERTIES: usize = 256;

@@ -72,7 +72,7 @@ impl std::str::FromStr for FileType {
     /// Reads llama.cpp's name, in any case.
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|kind| kind.name().eq_ignore_ascii_case(text)).copied();
-        found.ok_or_else(|| Error::parameter("file type", text, "a name such as Q8_0, Q6_K, Q5_K_M, Q4_K_M or F16"))
+        found.ok_or_else(|| Error::parameter("file_type", text, "a name such as Q8_0, Q6_K, Q5_K_M, Q4_K_M or F16"))
     }
 }
 

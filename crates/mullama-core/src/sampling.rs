@@ -235,7 +235,11 @@ impl SamplingParams {
         }
         if self.min_keep > 1 << 20 || self.dry_allowed_length > 1 << 20 {
             let value = self.min_keep.max(self.dry_allowed_length);
-            return Err(Error::parameter("min_keep or dry_allowed_length", value, "0..=1,048,576"));
+            return Err(Error::parameter(
+                if self.min_keep > 1 << 20 { "min_keep" } else { "dry_allowed_length" },
+                value,
+                "0..=1,048,576",
+            ));
         }
         if self.dry_sequence_breakers.len() > 64 || self.dry_sequence_breakers.iter().any(|text| text.len() > 40) {
             let given = format!("{} texts", self.dry_sequence_breakers.len());
@@ -274,6 +278,7 @@ impl SamplingParams {
             && self.presence_penalty == 0.0
             && self.dry_multiplier == 0.0
             && self.xtc_probability == 0.0
+            && self.dynatemp_range == 0.0
             && (self.typical_p - 1.0).abs() < f32::EPSILON
             && self.samplers.contains(&SamplerKind::Temperature)
             && !self.samplers.iter().any(|kind| matches!(kind, SamplerKind::Infill | SamplerKind::AdaptiveP))
@@ -405,7 +410,7 @@ impl Sampler {
             tokenizer.check(*token)?;
         }
         for token in params.grammar.iter().flat_map(Grammar::trigger_tokens) {
-            tokenizer.check(TokenId(token))?;
+            tokenizer.check(token)?;
         }
         if params.is_argmax() {
             return Ok(Self::Argmax);

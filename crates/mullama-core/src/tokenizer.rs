@@ -21,7 +21,7 @@ impl std::fmt::Display for TokenId {
 
 /// What [`Tokenizer::encode`] does with special tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct EncodeOptions {
     /// Add the tokens that the model wants around a text (BOS, EOS, CLS, SEP), where it wants any. Default true.
     pub add_special: bool,
@@ -37,7 +37,8 @@ impl Default for EncodeOptions {
 }
 
 /// What kind of vocabulary it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TokenKind {
     /// No tokenizer in the file.
@@ -267,7 +268,7 @@ fn explain(reason: String) -> String {
 
 /// Refuses runs that would exhaust the stack: llama.cpp's `std::regex` needs some 300 bytes of it per character.
 fn check_runs(text: &str) -> Result<()> {
-    let (mut class, mut run) = (u8::MAX, 0_usize);
+    let (mut class, mut run, mut longest) = (u8::MAX, 0_usize, 0);
     for character in text.chars() {
         let this = match character {
             c if c.is_whitespace() => 0,
@@ -277,10 +278,10 @@ fn check_runs(text: &str) -> Result<()> {
         };
         run = if this == class { run + 1 } else { 1 };
         class = this;
-        if run > MAX_RUN {
-            let characters = text.chars().filter(|c| *c == character).count().max(run);
-            return Err(Error::RunTooLong { characters, limit: MAX_RUN });
-        }
+        longest = longest.max(run);
+    }
+    if longest > MAX_RUN {
+        return Err(Error::RunTooLong { characters: longest, limit: MAX_RUN });
     }
     Ok(())
 }

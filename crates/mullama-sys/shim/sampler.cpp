@@ -8,8 +8,11 @@
 #include "llama-grammar.h"
 #include "sampling.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -84,6 +87,36 @@ void parse_grammar(const llama_vocab * vocab, const char * grammar) {
     }
 }
 
+// Ambiguous grammars (many ways to read the same text) make llama.cpp's stacks multiply, and nothing can interrupt it
+// later. So the way of most stacks is walked a few characters, against the clock.
+void refuse_slow_grammar(const llama_vocab * vocab, const char * text) {
+    const auto start = std::chrono::steady_clock::now();
+    struct deleter {
+        void operator()(llama_grammar * grammar) const { llama_grammar_free_impl(grammar); }
+    };
+    std::unique_ptr<llama_grammar, deleter> grammar(llama_grammar_init_impl(vocab, text, "root", false, nullptr, 0, nullptr, 0));
+    if (!grammar) {
+        throw std::runtime_error("the grammar is left-recursive");
+    }
+    for (int step = 0; step < 8; step++) {
+        std::map<uint32_t, size_t> counts;
+        for (const auto & stack : llama_grammar_get_stacks(grammar.get())) {
+            if (!stack.empty() && stack.back()->type == LLAMA_GRETYPE_CHAR) {
+                counts[stack.back()->value]++;
+            }
+        }
+        if (counts.empty()) {
+            return;
+        }
+        const auto most = std::max_element(counts.begin(), counts.end(), [](const auto & a, const auto & b) { return a.second < b.second; });
+        llama_grammar_accept(grammar.get(), most->first);
+        const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+        if (spent > 500) {
+            throw std::runtime_error("it is too ambiguous: " + std::to_string(step + 1) + " characters took " + std::to_string(spent) + " ms");
+        }
+    }
+}
+
 void read_grammar(const common_json & from, const llama_vocab * vocab, common_params_sampling & params) {
     std::string text;
     std::string type = "user";
@@ -93,6 +126,9 @@ void read_grammar(const common_json & from, const llama_vocab * vocab, common_pa
         return;
     }
     parse_grammar(vocab, text.c_str());
+    if (type == "user") {
+        refuse_slow_grammar(vocab, text.c_str());
+    }
     params.grammar = common_grammar(
         type == "tool_calls"      ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
         : type == "output_format" ? COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT
@@ -258,12 +294,7 @@ extern "C" uint32_t mullama_sampler_seed(const mullama_sampler * sampler) {
 extern "C" int32_t mullama_grammar_check(const llama_vocab * vocab, const char * grammar, char * err, size_t err_len) {
     return mullama_guard(err, err_len, (int32_t) MULLAMA_EXCEPTION, [&]() -> int32_t {
         parse_grammar(vocab, grammar);
-        // Left recursion is only found when the rules are put together.
-        llama_grammar * built = llama_grammar_init_impl(vocab, grammar, "root", false, nullptr, 0, nullptr, 0);
-        if (built == nullptr) {
-            throw std::runtime_error("the grammar is left-recursive");
-        }
-        llama_grammar_free_impl(built);
+        refuse_slow_grammar(vocab, grammar);
         return MULLAMA_OK;
     });
 }

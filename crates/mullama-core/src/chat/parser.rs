@@ -114,8 +114,8 @@ impl ChatParser {
     /// The answer is complete: the last deltas, and the message.
     ///
     /// # Errors
-    /// As [`ChatParser::parse`]; [`ChatParser::answer`] has been moved out with the error's cause only, so keep the text
-    /// where it matters.
+    /// As [`ChatParser::parse`]. The parser is used up, also by an error: take [`ChatParser::answer`] before, where the
+    /// raw text matters.
     pub fn finish(mut self) -> Result<(Vec<ChatDelta>, ChatMessage)> {
         let parsed = self.run(false)?;
         let deltas = self.tell(parsed.clone());

@@ -41,7 +41,7 @@ impl Context {
             self.clear();
             return Err(Error::State { reason: "llama.cpp refused it" });
         }
-        self.tokens = tokens;
+        self.tokens = tokens; // without logits: a state has none
         Ok(())
     }
 

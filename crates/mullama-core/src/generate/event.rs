@@ -56,7 +56,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the end of the context was reached.
     Length,
-    /// The model wants tools called.
+    /// The model wants tools called. A [`Generation`](crate::Generation) knows tokens, not messages, and so never says
+    /// this; who parses the answer does.
     ToolCalls,
     /// The caller cancelled.
     Cancelled,

@@ -73,6 +73,7 @@ pub enum SplitMode {
 
 /// A metadata value to use instead of the file's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KvOverride {
     /// The key, at most 127 bytes: "tokenizer.ggml.add_bos_token", ...
     pub key: String,
@@ -97,6 +98,7 @@ pub enum KvOverrideValue {
 
 /// An adapter and how strongly it is applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LoraSpec {
     /// A GGUF file made by llama.cpp's `convert_lora_to_gguf.py`.
     pub path: PathBuf,
@@ -144,20 +146,21 @@ pub(crate) fn check_scale(scale: f32) -> Result<()> {
     if scale.is_finite() && scale.abs() <= 100.0 {
         return Ok(());
     }
-    Err(Error::parameter("lora scale", scale, "a number in -100..=100"))
+    Err(Error::parameter("lora", scale, "scales in -100..=100"))
 }
 
 impl KvOverride {
     fn raw(&self) -> Result<RawKvOverride> {
         let key = short(&self.key).filter(|key| !key.is_empty());
-        let key = key.ok_or_else(|| Error::parameter("kv override key", &self.key, "1 to 127 bytes without NUL"))?;
+        let key =
+            key.ok_or_else(|| Error::parameter("kv_overrides", &self.key, "keys of 1 to 127 bytes without NUL"))?;
         Ok(match &self.value {
             KvOverrideValue::Int(value) => RawKvOverride::Int(key, *value),
             KvOverrideValue::Float(value) => RawKvOverride::Float(key, *value),
             KvOverrideValue::Bool(value) => RawKvOverride::Bool(key, *value),
             KvOverrideValue::Str(value) => {
                 let text = short(value)
-                    .ok_or_else(|| Error::parameter("kv override value", value, "at most 127 bytes without NUL"))?;
+                    .ok_or_else(|| Error::parameter("kv_overrides", value, "texts of at most 127 bytes without NUL"))?;
                 RawKvOverride::Str(key, text)
             }
         })

@@ -85,6 +85,7 @@ fn only_a_plain_greedy_choice_skips_the_chain() {
         SamplingParams { mirostat: Mirostat::V2, ..SamplingParams::greedy() },
         SamplingParams { ignore_eos: true, ..SamplingParams::greedy() },
         SamplingParams { xtc_probability: 0.5, ..SamplingParams::greedy() },
+        SamplingParams { dynatemp_range: 0.5, ..SamplingParams::greedy() },
         SamplingParams { samplers: vec![SamplerKind::TopK], ..SamplingParams::greedy() },
     ];
     for params in not {

@@ -213,11 +213,16 @@ fn broken_grammars_are_refused_with_llama_cpps_reason() {
     Grammar::gbnf(deep).unwrap().check(&model).unwrap();
     assert!(matches!(Grammar::gbnf("root ::= \"a\"{5,2}"), Err(Error::Grammar { .. })));
     // Serde is no way around the limits.
-    let smuggled: Grammar = serde_json::from_value(serde_json::json!({ "gbnf": "(".repeat(20_000) })).unwrap();
-    assert!(matches!(
-        generate(SamplingParams { grammar: Some(smuggled), ..Default::default() }),
-        Err(Error::Grammar { .. })
-    ));
+    for kind in ["user", "output_format", "tool_calls"] {
+        let smuggled = serde_json::json!({ "gbnf": "(".repeat(500_000), "kind": kind });
+        let params = SamplingParams { grammar: Some(serde_json::from_value(smuggled).unwrap()), ..Default::default() };
+        assert!(matches!(generate(params), Err(Error::Grammar { .. })), "{kind}");
+    }
+    // Many ways to read the same text: each character would take longer than the one before.
+    let chain: String = (0..1_500).map(|n| format!("r{n} ::= \"a\" r{} | r{}\n", n + 1, n + 1)).collect();
+    let ambiguous = Grammar::gbnf(format!("root ::= r0\n{chain}r1500 ::= \"a\"\n")).unwrap();
+    let refused = generate(SamplingParams { grammar: Some(ambiguous), ..SamplingParams::greedy() });
+    assert!(matches!(refused, Err(Error::Grammar { .. } | Error::Timeout { .. })), "{refused:?}");
 }
 
 #[test]
@@ -233,7 +238,7 @@ fn lazy_grammars_wait_for_their_trigger() {
         generate(SamplingParams { grammar: Some(broken), ..SamplingParams::greedy() }),
         Err(Error::Grammar { .. })
     ));
-    let unknown = grammar().lazy([GrammarTrigger::Token(99_999)]).unwrap();
+    let unknown = grammar().lazy([GrammarTrigger::Token(TokenId(99_999))]).unwrap();
     assert!(matches!(
         generate(SamplingParams { grammar: Some(unknown), ..SamplingParams::greedy() }),
         Err(Error::UnknownToken { .. })

@@ -90,8 +90,8 @@ fn bad_parameters_are_named() {
         ("main_gpu", ModelParams { main_gpu: u32::MAX, ..Default::default() }),
         ("tensor_split", ModelParams { tensor_split: vec![f32::NAN], ..Default::default() }),
         ("tensor_split", ModelParams { tensor_split: vec![1.0; 1_000], ..Default::default() }),
-        ("lora scale", serde_json::from_str(r#"{"lora": [{"path": "x", "scale": 1e30}]}"#).unwrap()),
-        ("kv override key", serde_json::from_str(r#"{"kv_overrides": [{"key": "", "value": {"int": 1}}]}"#).unwrap()),
+        ("lora", serde_json::from_str(r#"{"lora": [{"path": "x", "scale": 1e30}]}"#).unwrap()),
+        ("kv_overrides", serde_json::from_str(r#"{"kv_overrides": [{"key": "", "value": {"int": 1}}]}"#).unwrap()),
     ];
     for (field, params) in bad {
         match Model::builder(shared::tiny_path()).params(params).load() {

@@ -193,6 +193,21 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn anything_in_any_pieces_is_parsed_as_the_whole(
+        answer in "(<think>|</think>|<tool_call>|</tool_call>|\\[TOOL_CALLS\\]|\\{\"name\": \"get_weather\", \"arguments\": |\\{\"city\": \"x\"\\}|[a-zé😀{}\": \\n]{0,6}){0,10}",
+        cuts in prop::collection::vec(1_usize..9, 0..40),
+    ) {
+        let Some(prompts) = prompts() else { return Ok(()) };
+        for (name, prompt) in &prompts {
+            in_pieces(name, prompt, &answer, &cuts)?;
+        }
+    }
+}
+
 fn in_pieces(name: &str, prompt: &ChatPrompt, answer: &str, cuts: &[usize]) -> Result<(), TestCaseError> {
     let whole = prompt.parser().unwrap().parse(answer);
     let mut parser = prompt.parser().unwrap();

@@ -186,6 +186,7 @@ fn a_saved_state_goes_on_elsewhere_and_a_damaged_one_does_not() {
     let mut other = build();
     other.load_state(&state).unwrap();
     assert_eq!(other.tokens(), held);
+    assert!(other.logits().is_none(), "a state has no logits");
     let (again, summary) = other.generate(&tokens, &params).unwrap().complete().unwrap();
     assert_eq!((again, summary.usage.cached_tokens), (whole.clone(), 4));
 
@@ -220,7 +221,8 @@ fn threads_change_and_counters_count() {
     let Some(model) = stories() else { return };
     let mut context = model.context().length(128).threads(1).build().unwrap();
     let (text, _) = run(&mut context, &GenerationParams::greedy(10));
-    assert!(context.set_threads(0, 0).is_ok() && context.set_threads(100_000, 1).is_err());
+    assert!(context.set_threads(2, 2).is_ok() && context.set_threads(100_000, 1).is_err());
+    assert_eq!((context.params().threads, context.params().threads_batch), (2, 2));
     let perf = context.perf();
     // The first of the ten comes with the prompt.
     assert_eq!((perf.prompt_tokens, perf.generated_tokens), (5, 9));

@@ -38,6 +38,8 @@ pub(crate) fn write(path: &Path, metadata: &[(&str, Meta<'_>)], tensors: &[Tenso
 pub(crate) enum Edit<'a> {
     /// Gives a key that is there this value.
     SetU32(&'a str, u32),
+    /// Adds a key.
+    AddU32(&'a str, u32),
     /// Adds a tensor: name, dimensions, numbers.
     AddTensor(&'a str, Vec<u64>, Vec<f32>),
 }
@@ -77,8 +79,17 @@ pub(crate) fn edit(from: &Path, to: &Path, edits: &[Edit<'_>]) {
             added.push(Tensor { name: (*name).to_owned(), dimensions: dimensions.clone(), numbers: numbers.clone() });
         }
     }
-    let mut file = header(usize::try_from(tensor_count).unwrap() + added.len(), usize::try_from(key_count).unwrap());
-    file.extend_from_slice(&changed[keys_start..keys_end]);
+    let mut keys = changed[keys_start..keys_end].to_vec();
+    let mut count = usize::try_from(key_count).unwrap();
+    for edit in edits {
+        if let Edit::AddU32(key, value) = edit {
+            push_text(&mut keys, key);
+            push_all(&mut keys, &[&4_u32.to_le_bytes(), &value.to_le_bytes()]);
+            count += 1;
+        }
+    }
+    let mut file = header(usize::try_from(tensor_count).unwrap() + added.len(), count);
+    file.extend(keys);
     let start = data.len().next_multiple_of(32);
     let (infos, more) = lay_out(&added, start);
     let mut all_infos = bytes[keys_end..infos_end].to_vec();

@@ -1,7 +1,8 @@
 //! Text to tokens and back, and the texts on which llama.cpp throws or overflows its stack.
 
-use mullama_core::{EncodeOptions, Error, ErrorKind, TokenId, TokenKind};
+use mullama_core::{EncodeOptions, Error, ErrorKind, Model, TokenId, TokenKind};
 
+use crate::gguf_writer::{Edit, edit};
 use crate::shared;
 
 const PLAIN: EncodeOptions = EncodeOptions { add_special: false, parse_special: false };
@@ -39,6 +40,25 @@ fn special_tokens_are_read_only_when_asked() {
     assert_eq!(tokenizer.kind(), TokenKind::SentencePiece);
     // A model without fill-in-the-middle tokens says so.
     assert_eq!((tokenizer.fim_prefix(), tokenizer.fim_suffix(), tokenizer.fim_middle()), (None, None, None));
+}
+
+#[test]
+fn every_fill_in_the_middle_id_is_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fim.gguf");
+    let names = ["pre", "suf", "mid", "pad", "rep", "sep"].map(|name| format!("tokenizer.ggml.fim_{name}_token_id"));
+    let edits: Vec<_> = names.iter().zip(501..).map(|(name, id)| Edit::AddU32(name, id)).collect();
+    edit(&shared::tiny_path(), &file, &edits);
+    let tokenizer = Model::load(&file).unwrap().tokenizer();
+    let found = [
+        tokenizer.fim_prefix(),
+        tokenizer.fim_suffix(),
+        tokenizer.fim_middle(),
+        tokenizer.fim_pad(),
+        tokenizer.fim_repository(),
+        tokenizer.fim_separator(),
+    ];
+    assert_eq!(found, [501, 502, 503, 504, 505, 506].map(|id| Some(TokenId(id))));
 }
 
 #[test]
