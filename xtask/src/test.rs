@@ -42,9 +42,14 @@ pub(crate) fn run(sh: &Shell, words: &[&str]) -> Result<()> {
     if words.contains(&"--nightly") {
         println!("--nightly: no nightly lanes yet: neither fuzzing nor a sanitizer ran, as no target for them exists");
     }
+    if !std::path::Path::new("../shared").is_dir() {
+        println!(
+            "note: ../shared with the models and llama.cpp's records is not here: the tests that need it did not run"
+        );
+    }
     let failed: Vec<&str> = results.iter().filter(|(_, passed, _)| !passed).map(|(name, ..)| *name).collect();
+    println!("lanes: {} passed, {} failed", results.len() - failed.len(), failed.len());
     ensure!(failed.is_empty(), "{} of {} lanes failed: {}", failed.len(), results.len(), failed.join(", "));
-    println!("all {} lanes passed", results.len());
     Ok(())
 }
 
