@@ -44,30 +44,21 @@ fn main() {
 }
 
 fn compare(name: &str, pairs: usize, plain: &mut Plain, model: &Model, params: &GenerationParams) {
-    let tokens = params.max_tokens.unwrap() as usize;
     let threads = u32::try_from(plain.threads).unwrap();
     let mut context =
         model.context().length(1_024).threads(threads).flash_attention(FlashAttention::Auto).build().unwrap();
-    // Both sides once, unmeasured: the first run touches the weights.
-    plain.run(tokens);
-    ours(&mut context, params);
     let (mut ratios, mut beyond) = (Vec::new(), Vec::new());
-    for pair in 0..pairs {
-        // Who is first changes from pair to pair.
-        let (limit, decode, mine);
-        if pair % 2 == 0 {
-            (limit, decode) = plain.run(tokens);
-            mine = ours(&mut context, params);
-        } else {
-            mine = ours(&mut context, params);
-            (limit, decode) = plain.run(tokens);
+    // The first pair touches the weights and is not counted.
+    for pair in 0..=pairs {
+        let [limit, decode, mine] = run_pair(plain, &mut context, params);
+        if pair > 0 {
+            ratios.push(mine / limit);
+            beyond.push(mine - decode);
+            println!(
+                "  {name}: plain loop {limit:.2} us/token (decode alone {decode:.2}), Context {mine:.2} us/token, ratio {:.4}",
+                mine / limit
+            );
         }
-        ratios.push(mine / limit);
-        beyond.push(mine - decode);
-        println!(
-            "  {name}: plain loop {limit:.2} us/token (decode alone {decode:.2}), Context {mine:.2} us/token, ratio {:.4}",
-            mine / limit
-        );
     }
     println!(
         "{name}: median ratio {:.4}, median beyond the decode call {:.2} us/token",
@@ -76,27 +67,34 @@ fn compare(name: &str, pairs: usize, plain: &mut Plain, model: &Model, params: &
     );
 }
 
+/// Both sides token by token in turn, so that what else the machine does meets both alike. Median times of a token: the
+/// plain loop, its `llama_decode` alone, and `Generation::next`.
+fn run_pair(plain: &mut Plain, context: &mut mullama_core::Context, params: &GenerationParams) -> [f64; 3] {
+    let prompt = PROMPT.map(TokenId);
+    let (mut limits, mut decodes, mut mine) = (Vec::new(), Vec::new(), Vec::new());
+    plain.start();
+    let mut generation = context.generate(&prompt[..], params).unwrap();
+    assert!(matches!(generation.next(), Some(Ok(TokenEvent::Token { .. }))), "the prompt and the first token");
+    loop {
+        let (limit, decode) = plain.step();
+        let started = Instant::now();
+        let event = generation.next().unwrap().unwrap();
+        let took = started.elapsed();
+        let TokenEvent::Token { .. } = event else { break };
+        limits.push(micros(limit));
+        decodes.push(micros(decode));
+        mine.push(micros(took));
+    }
+    [median(&mut limits), median(&mut decodes), median(&mut mine)]
+}
+
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-fn micros(time: Duration, tokens: usize) -> f64 {
-    time.as_secs_f64() * 1e6 / tokens as f64
-}
-
-/// Wall time per generated token, from the first token on, as a caller sees it.
-fn ours(context: &mut mullama_core::Context, params: &GenerationParams) -> f64 {
-    let prompt = PROMPT.map(TokenId);
-    let mut started = None;
-    let mut count = 0;
-    for event in context.generate(&prompt[..], params).unwrap() {
-        if let TokenEvent::Token { .. } = event.unwrap() {
-            started.get_or_insert_with(Instant::now);
-            count += 1;
-        }
-    }
-    micros(started.unwrap().elapsed(), (count - 1).max(1))
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 /// The limit: llama.cpp with nothing around it but the choice of the largest logit.
@@ -104,6 +102,7 @@ struct Plain {
     context: *mut sys::llama_context,
     n_vocab: usize,
     threads: i32,
+    token: i32,
 }
 
 impl Plain {
@@ -125,27 +124,29 @@ impl Plain {
             let pool = sys::mullama_threadpool_new(threads, 50);
             sys::llama_attach_threadpool(context, pool.cast(), pool.cast());
             let n_vocab = sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(model));
-            Self { context, n_vocab: usize::try_from(n_vocab).unwrap(), threads }
+            Self { context, n_vocab: usize::try_from(n_vocab).unwrap(), threads, token: 0 }
         }
     }
 
-    /// Wall time per token, and that of the `llama_decode` calls alone.
-    fn run(&mut self, tokens: usize) -> (f64, f64) {
+    fn start(&mut self) {
         let mut prompt = PROMPT;
-        // SAFETY: the context is live; batches point to locals that outlive the calls; the last row has logits.
+        // SAFETY: the context is live; the batch points to a local that outlives the call.
         unsafe {
             sys::llama_memory_clear(sys::llama_get_memory(self.context), false);
             assert_eq!(sys::llama_decode(self.context, sys::llama_batch_get_one(prompt.as_mut_ptr(), 5)), 0);
-            let mut token = self.largest();
-            let started = Instant::now();
-            let mut decoding = Duration::ZERO;
-            for _ in 1..tokens {
-                let before = Instant::now();
-                assert_eq!(sys::llama_decode(self.context, sys::llama_batch_get_one(&raw mut token, 1)), 0);
-                decoding += before.elapsed();
-                token = self.largest();
-            }
-            (micros(started.elapsed(), tokens - 1), micros(decoding, tokens - 1))
+            self.token = self.largest();
+        }
+    }
+
+    /// Wall time of one token, and of its `llama_decode` alone.
+    fn step(&mut self) -> (Duration, Duration) {
+        let started = Instant::now();
+        // SAFETY: as above; the row that `largest` reads has just been computed.
+        unsafe {
+            assert_eq!(sys::llama_decode(self.context, sys::llama_batch_get_one(&raw mut self.token, 1)), 0);
+            let decoding = started.elapsed();
+            self.token = self.largest();
+            (started.elapsed(), decoding)
         }
     }
 
