@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::ffi::{self, ChatTemplatesPtr};
-use crate::grammar::{Grammar, GrammarKind, GrammarTrigger};
+use crate::grammar::{Grammar, GrammarKind, GrammarTrigger, json_depth};
 use crate::model::Model;
 use crate::prepare::Preparer;
 use crate::sampling::TemplateState;
@@ -51,7 +51,8 @@ impl ChatTemplate {
         Self::make(Some(model), "", "", "")
     }
 
-    /// A template of your own, with the model's BOS and EOS texts.
+    /// A template of your own, with the model's BOS and EOS texts. A template is a program: it can loop and recurse, and
+    /// C++ cannot be interrupted, so take it from people whom you trust.
     ///
     /// # Errors
     /// [`Error::ChatTemplate`] over 256 KiB, or when it cannot be read; [`Error::Timeout`] when reading it takes more
@@ -76,6 +77,11 @@ impl ChatTemplate {
     }
 
     fn make(model: Option<&Model>, source: &str, bos: &str, eos: &str) -> Result<Self> {
+        let depth = json_depth(&source.replace('(', "[").replace(')', "]"));
+        if depth > MAX_TEMPLATE_DEPTH {
+            let reason = format!("its brackets are {depth} deep, the limit is {MAX_TEMPLATE_DEPTH}");
+            return Err(Error::ChatTemplate { reason });
+        }
         if source.len() > MAX_TEMPLATE {
             let reason = format!("it has {} bytes, the limit is {MAX_TEMPLATE}", source.len());
             return Err(Error::ChatTemplate { reason });
@@ -243,5 +249,6 @@ fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
 }
 
 const MAX_TEMPLATE: usize = 256 << 10;
+const MAX_TEMPLATE_DEPTH: usize = 500;
 const MAX_REQUEST: usize = 16 << 20;
 const DEADLINE: Duration = Duration::from_secs(2);

@@ -315,7 +315,8 @@ impl Context {
         let keep = keep.min(held);
         let discard = (held - keep) / 2;
         let position = |index: usize| i32::try_from(index).unwrap_or(i32::MAX);
-        if discard == 0 || !self.ptr.can_shift() {
+        // A recurrent state says that it can, and forgets nothing.
+        if discard == 0 || self.model.is_recurrent() || !self.ptr.can_shift() {
             return false;
         }
         if !self.ptr.remove(0, position(keep), position(keep + discard)) {

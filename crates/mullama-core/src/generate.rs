@@ -15,7 +15,7 @@ pub use params::{GenerationParams, Prompt};
 use crate::context::{CancelToken, Context};
 use crate::error::{Error, Result};
 use crate::grammar::Grammar;
-use crate::sampling::Sampler;
+use crate::sampling::{Sampler, TemplateState};
 use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
 use stop::StopMatcher;
 
@@ -96,10 +96,14 @@ impl<'a> Generation<'a> {
             return Err(Error::PromptTooLong { got: tokens.len(), limit: context.length() });
         }
         let state = match prompt {
-            Prompt::Chat(chat) => Some(chat.state()),
+            Prompt::Chat(chat) if params.sampling.grammar.is_some() => {
+                // The caller's own grammar begins with the answer, not with what the template wrote before it.
+                Some(TemplateState { generation_prompt: String::new(), ..chat.state().clone() })
+            }
+            Prompt::Chat(chat) => Some(chat.state().clone()),
             _ => None,
         };
-        let mut sampler = Sampler::new(context.model(), &sampling, state, context.length())?;
+        let mut sampler = Sampler::new(context.model(), &sampling, state.as_ref(), context.length())?;
         sampler.see_prompt(&tokens)?;
         let shown = preserved(&tokenizer, sampling.grammar.as_ref())?;
         Ok(Self {

@@ -197,6 +197,26 @@ impl Gguf {
         Some(&self.metadata[self.index[found] as usize].1)
     }
 
+    /// Gives a key this value, in the number type that it had: what llama.cpp's overrides do.
+    pub(crate) fn set(&mut self, key: &str, value: GgufValue) {
+        match self.index.binary_search_by(|&i| self.metadata[i as usize].0.as_str().cmp(key)) {
+            Ok(found) => {
+                let slot = &mut self.metadata[self.index[found] as usize].1;
+                *slot = value.in_type_of(slot);
+            }
+            Err(at) => {
+                let Ok(last) = self.metadata.len().try_into() else { return };
+                // GGUF's usual types; a number of 64 bits would be passed over as one of the wrong type.
+                let value = match value {
+                    GgufValue::F64(_) => value.in_type_of(&GgufValue::F32(0.0)),
+                    value => value.in_type_of(&GgufValue::U32(0)),
+                };
+                self.metadata.push((key.to_owned(), value));
+                self.index.insert(at, last);
+            }
+        }
+    }
+
     /// Tensors in the order of the file; no name is there twice.
     #[must_use]
     pub fn tensors(&self) -> &[GgufTensor] {

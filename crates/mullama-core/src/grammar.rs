@@ -1,5 +1,7 @@
 //! Grammars that generated text must follow.
 
+mod limits;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::ffi;
 use crate::model::Model;
+use crate::prepare::Preparer;
 use crate::tokenizer::TokenId;
+pub(crate) use limits::{check_schema, json_depth};
 
 /// A grammar in llama.cpp's GBNF. Tokens that cannot continue it are never chosen.
 ///
@@ -86,7 +90,7 @@ impl Grammar {
     /// document, or one that llama.cpp cannot express; [`Error::Timeout`].
     pub fn json_schema(schema: &serde_json::Value) -> Result<Self> {
         let text = check_schema(schema)?;
-        let gbnf = crate::prepare::on_own_thread("mullama-schema", move || ffi::json_schema_to_grammar(&text))?;
+        let gbnf = Preparer::new().run("JSON schema", DEADLINE, move || ffi::json_schema_to_grammar(&text))?;
         let gbnf = gbnf.map_err(|reason| Error::Grammar { reason })?;
         Self::generated(gbnf, GrammarKind::OutputFormat, Vec::new(), Vec::new())
     }
@@ -94,7 +98,7 @@ impl Grammar {
     /// The same grammar, but held back until one of the triggers appears.
     ///
     /// # Errors
-    /// [`Error::Grammar`] without a trigger, or with a trigger over 4 KiB.
+    /// [`Error::Grammar`] without a trigger, or with a word over 256 bytes or a pattern over 4 KiB.
     pub fn lazy(mut self, triggers: impl IntoIterator<Item = GrammarTrigger>) -> Result<Self> {
         self.triggers = triggers.into_iter().collect();
         if self.triggers.is_empty() {
@@ -152,21 +156,36 @@ impl Grammar {
         if self.gbnf.starts_with("%llguidance") {
             return fail("llguidance grammars are not supported; write GBNF".to_owned());
         }
-        let depth = nesting(&self.gbnf);
+        let limits::Scan { depth, backward, largest_repetition } = limits::scan(&self.gbnf);
         let deepest = if self.kind == GrammarKind::User { MAX_DEPTH } else { MAX_GENERATED_DEPTH };
         if depth > deepest {
             return fail(format!("its brackets are {depth} deep, the limit is {deepest}"));
         }
-        if let Some(range) = backward_repetition(&self.gbnf) {
-            return fail(format!("the repetition {range} ends before it begins"));
+        if let Some(range) = backward {
+            return fail(format!("the repetition {{{range}}} ends before it begins"));
+        }
+        if self.gbnf.len().saturating_mul(largest_repetition) > MAX_WRITTEN_OUT {
+            return fail(format!(
+                "it has {} bytes and repeats {largest_repetition} times, which is too much together",
+                self.gbnf.len()
+            ));
+        }
+        if self.triggers.len() > MAX_TRIGGERS {
+            return fail(format!("it has {} triggers, the limit is {MAX_TRIGGERS}", self.triggers.len()));
         }
         for trigger in &self.triggers {
-            if let GrammarTrigger::Word(text) | GrammarTrigger::Pattern(text) | GrammarTrigger::PatternFull(text) =
-                trigger
-                && (text.is_empty() || text.len() > MAX_TRIGGER)
-            {
-                return fail(format!("a trigger has {} bytes, but must have 1 to {MAX_TRIGGER}", text.len()));
+            let (text, limit) = match trigger {
+                GrammarTrigger::Token(_) => continue,
+                GrammarTrigger::Word(text) => (text, MAX_WORD),
+                GrammarTrigger::Pattern(text) | GrammarTrigger::PatternFull(text) => (text, MAX_PATTERN),
+            };
+            if text.is_empty() || text.len() > limit {
+                return fail(format!("a trigger has {} bytes, but must have 1 to {limit}", text.len()));
             }
+        }
+        if self.preserved_tokens.len() > MAX_PRESERVED || self.preserved_tokens.iter().any(|text| text.len() > MAX_WORD)
+        {
+            return fail(format!("it preserves more than {MAX_PRESERVED} tokens, or one over {MAX_WORD} bytes"));
         }
         Ok(())
     }
@@ -229,80 +248,16 @@ impl GrammarTrigger {
     }
 }
 
-/// Depth of round brackets outside of literals and character classes.
-fn nesting(gbnf: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut until = None;
-    let mut characters = gbnf.chars();
-    while let Some(character) = characters.next() {
-        match (until, character) {
-            (Some(_), '\\') => drop(characters.next()),
-            (Some(end), character) if character == end => until = None,
-            (Some(_), _) => {}
-            (None, '"') => until = Some('"'),
-            (None, '[') => until = Some(']'),
-            (None, '#') => until = Some('\n'),
-            (None, '(') => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            (None, ')') => depth = depth.saturating_sub(1),
-            (None, _) => {}
-        }
-    }
-    deepest
-}
-
-/// A repetition `{m,n}` with n < m: llama.cpp would repeat some four thousand million times.
-fn backward_repetition(gbnf: &str) -> Option<&str> {
-    gbnf.split('{').skip(1).find_map(|after| {
-        let range = after.split_once('}')?.0;
-        let (from, to) = range.split_once(',')?;
-        let (from, to) = (from.trim().parse::<u64>().ok()?, to.trim().parse::<u64>().ok()?);
-        (to < from).then_some(range)
-    })
-}
-
-/// The schema as text, if it is within the limits that keep llama.cpp's converter quick and off the end of its stack.
-pub(crate) fn check_schema(schema: &serde_json::Value) -> Result<String> {
-    fn walk(value: &serde_json::Value, depth: usize, properties: &mut usize) -> Result<(), String> {
-        if depth > MAX_SCHEMA_DEPTH {
-            return Err(format!("the schema is more than {MAX_SCHEMA_DEPTH} levels deep"));
-        }
-        match value {
-            serde_json::Value::Array(items) => items.iter().try_for_each(|item| walk(item, depth + 1, properties)),
-            serde_json::Value::Object(fields) => {
-                if let Some(serde_json::Value::Object(named)) = fields.get("properties") {
-                    *properties += named.len();
-                    if *properties > MAX_SCHEMA_PROPERTIES {
-                        return Err(format!("the schema has more than {MAX_SCHEMA_PROPERTIES} properties"));
-                    }
-                }
-                if let Some(serde_json::Value::String(reference)) = fields.get("$ref")
-                    && !reference.starts_with('#')
-                {
-                    return Err(format!("$ref to another document is not followed: {reference:?}"));
-                }
-                fields.values().try_for_each(|field| walk(field, depth + 1, properties))
-            }
-            _ => Ok(()),
-        }
-    }
-    walk(schema, 0, &mut 0).map_err(|reason| Error::Grammar { reason })?;
-    let text = schema.to_string();
-    if text.len() > MAX_USER {
-        return Err(Error::Grammar { reason: format!("the schema has {} bytes, the limit is {MAX_USER}", text.len()) });
-    }
-    Ok(text)
-}
-
 const MAX_USER: usize = 64 << 10;
 const MAX_GENERATED: usize = 1 << 20;
 const MAX_DEPTH: usize = 64;
 const MAX_GENERATED_DEPTH: usize = 1_000;
-const MAX_TRIGGER: usize = 4 << 10;
-const MAX_SCHEMA_DEPTH: usize = 64;
-const MAX_SCHEMA_PROPERTIES: usize = 256;
+/// Bytes of grammar times its largest repetition: llama.cpp writes the repetition out.
+const MAX_WRITTEN_OUT: usize = 16 << 20;
+const MAX_TRIGGERS: usize = 64;
+const MAX_WORD: usize = 256;
+const MAX_PATTERN: usize = 4 << 10;
+const MAX_PRESERVED: usize = 256;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -310,24 +265,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nesting_counts_brackets_outside_literals() {
-        assert_eq!(nesting(r#"root ::= (("a" | "((") [(] ) # ((("#), 2);
-        assert_eq!(nesting(r#"root ::= "\"(" (a)"#), 1);
-    }
-
-    #[test]
-    fn backward_repetitions_are_found() {
-        assert_eq!(backward_repetition("root ::= [a]{1,2} \"b\"{ 5 , 2 }"), Some(" 5 , 2 "));
-        for fine in ["root ::= \"a\"{2}", "root ::= \"a\"{2,}", "root ::= \"{\"", "root ::= \"a\"{2,2}", "{x,y}"] {
-            assert_eq!(backward_repetition(fine), None);
-        }
-    }
-
-    #[test]
     fn what_would_overflow_llama_cpp_is_refused_here() {
         let deep = format!("root ::= {}\"a\"{}", "(".repeat(20_000), ")".repeat(20_000));
+        let long = format!("root ::= \"{}\"{{2000}}", "a".repeat(60_000));
+        let nothing = String::new();
         for grammar in
-            [deep, "a".repeat(70_000), String::new(), "%llguidance {}".to_owned(), "root ::= \"\0\"".to_owned()]
+            [deep, long, "a".repeat(70_000), nothing, "%llguidance {}".to_owned(), "root ::= \"\0\"".to_owned()]
         {
             assert!(matches!(Grammar::gbnf(grammar), Err(Error::Grammar { .. })));
         }

@@ -46,7 +46,10 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) ptr: Arc<ModelPtr>,
+    /// Templates, grammars, parses.
     pub(crate) preparer: Arc<Preparer>,
+    /// Apart, so that a slow grammar holds up no text.
+    tokenizing: Preparer,
     pub(crate) n_vocab: i32,
     path: PathBuf,
     fingerprint: [u8; 32],
@@ -238,6 +241,18 @@ impl Model {
         self.inner.shared.n_vocab
     }
 
+    /// Tokenizes on a large stack.
+    pub(crate) fn tokenize_deep(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+        limit: Duration,
+    ) -> Result<Result<Vec<i32>, String>> {
+        let (ptr, text) = (Arc::clone(self.ptr()), text.to_owned());
+        self.inner.shared.tokenizing.run("tokenization", limit, move || ptr.tokenize(&text, add_special, parse_special))
+    }
+
     /// Runs a job that recurses on user input; see `prepare.rs`.
     pub(crate) fn prepare<R: Send + 'static>(
         &self,
@@ -375,6 +390,11 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
             (path, header, Vec::new())
         }
     };
+    let mut header = header;
+    if !params.kv_overrides.is_empty() {
+        params.apply_overrides(&mut header);
+        header.check().map_err(|source| invalid(&path, source))?;
+    }
     for fault in header.warnings() {
         tracing::warn!(model = %path.display(), "{fault}");
     }
@@ -405,6 +425,7 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
     Ok(Shared {
         ptr: Arc::new(ptr),
         preparer: Arc::new(Preparer::new()),
+        tokenizing: Preparer::new(),
         n_vocab,
         path,
         fingerprint: header.fingerprint(),

@@ -1,6 +1,6 @@
 //! Models to smaller models.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +124,9 @@ pub fn quantize(
     let (input, output) = (input.as_ref(), output.as_ref());
     ffi::init();
     let header = Gguf::open_checked(input).map_err(|source| invalid(input, source))?;
-    if same_file(input, output) {
+    let inputs = header.split_paths(input).map_err(|source| invalid(input, source))?;
+    let outputs = if params.keep_split { split_names(output, inputs.len()) } else { vec![output.to_owned()] };
+    if inputs.iter().any(|from| outputs.iter().any(|to| same_file(from, to))) {
         return Err(Error::parameter("output", output.display(), "another file than the input"));
     }
     let quantized = header.tensors().iter().find(|tensor| tensor.kind.is_quantized());
@@ -167,7 +169,12 @@ pub fn quantize(
     let outcome = on_own_thread("mullama-quantize", || ffi::with_info(&mut told, || ffi::quantize(&from, &to, &raw)))?;
     let outcome = outcome.map_err(|reason| Error::Quantize { path: input.to_owned(), reason });
     if params.keep_split {
-        return outcome;
+        return outcome.inspect_err(|_| {
+            for part in &outputs {
+                // The first error is the one to tell.
+                let _ = std::fs::remove_file(part);
+            }
+        });
     }
     outcome.and_then(|()| std::fs::rename(&part, output).map_err(|source| failed("write", source))).inspect_err(|_| {
         // The first error is the one to tell.
@@ -182,11 +189,17 @@ fn tensor_line(line: &str) -> Option<(usize, usize)> {
     Some((done.trim().parse().ok()?, of.trim().parse().ok()?))
 }
 
+/// The names that llama.cpp gives to the parts of an output (`llama_split_path`).
+fn split_names(output: &Path, count: usize) -> Vec<PathBuf> {
+    let name = |number| format!("{}-{number:05}-of-{count:05}.gguf", output.display());
+    (1..=count).map(|number| PathBuf::from(name(number))).collect()
+}
+
 fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-fn beside(output: &Path) -> std::path::PathBuf {
+fn beside(output: &Path) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     output.with_file_name(name)

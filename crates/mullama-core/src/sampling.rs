@@ -10,7 +10,7 @@ use crate::ffi::{SampleError, SamplerPtr};
 use crate::grammar::{DEADLINE, Grammar};
 use crate::model::Model;
 use crate::prepare::Preparer;
-use crate::tokenizer::TokenId;
+use crate::tokenizer::{TokenId, Tokenizer};
 
 /// How tokens are chosen: every sampler of llama.cpp, with the names, defaults and meaning of llama.cpp's server.
 ///
@@ -65,7 +65,7 @@ pub struct SamplingParams {
     pub dry_allowed_length: u32,
     /// DRY: tokens back that are looked at; 0 is off, -1 the whole context. Default 64.
     pub dry_penalty_last_n: i32,
-    /// DRY: texts that end a repetition. At most 64 of at most 40 bytes. Default: line feed, ':', '"', '*'.
+    /// DRY: texts that end a repetition. At most 16 of at most 40 bytes. Default: line feed, ':', '"', '*'.
     pub dry_sequence_breakers: Vec<String>,
     /// Mirostat replaces the chain: only temperature stays. Default off.
     pub mirostat: Mirostat,
@@ -78,7 +78,7 @@ pub struct SamplingParams {
     pub adaptive_target: f32,
     /// Adaptive-p: how slowly it adapts. 0..=0.99, default 0.9.
     pub adaptive_decay: f32,
-    /// The samplers of the chain in their order. The temperature's place matters most.
+    /// The samplers of the chain in their order, each at most once. The temperature's place matters most.
     pub samplers: Vec<SamplerKind>,
     /// Added to the logits of tokens before all else. At most 4,096.
     pub logit_bias: Vec<LogitBias>,
@@ -126,7 +126,8 @@ pub enum SamplerKind {
     Xtc,
     /// Temperature, with its dynamic range.
     Temperature,
-    /// Merges tokens with a common prefix, for fill in the middle.
+    /// Merges tokens with a common prefix, for fill in the middle. Its work grows with the square of the tokens that
+    /// reach it, so top-k with a `top_k` of 1 to 1,000 must stand before it; not together with a grammar.
     Infill,
     /// Adaptive-p; chooses the token itself.
     AdaptiveP,
@@ -241,15 +242,36 @@ impl SamplingParams {
                 "0..=1,048,576",
             ));
         }
-        if self.dry_sequence_breakers.len() > 64 || self.dry_sequence_breakers.iter().any(|text| text.len() > 40) {
+        if self.dry_sequence_breakers.len() > 16 || self.dry_sequence_breakers.iter().any(|text| text.len() > 40) {
             let given = format!("{} texts", self.dry_sequence_breakers.len());
-            return Err(Error::parameter("dry_sequence_breakers", given, "at most 64 texts of at most 40 bytes"));
+            return Err(Error::parameter("dry_sequence_breakers", given, "at most 16 texts of at most 40 bytes"));
         }
-        if self.samplers.len() > 64 {
-            return Err(Error::parameter("samplers", self.samplers.len(), "at most 64 samplers"));
+        if let Some((at, kind)) =
+            self.samplers.iter().enumerate().find(|(at, kind)| self.samplers[..*at].contains(kind))
+        {
+            return Err(Error::parameter("samplers", format!("{kind:?} again at {at}"), "each sampler at most once"));
         }
         self.validate_bias()?;
         self.grammar.as_ref().map_or(Ok(()), Grammar::validate)
+    }
+
+    /// llama.cpp's infill sampler aborts the process where its end token is none, or is one that a grammar forbids.
+    fn check_infill(&self, tokenizer: &Tokenizer) -> Result<()> {
+        let Some(at) = self.samplers.iter().position(|kind| *kind == SamplerKind::Infill) else { return Ok(()) };
+        let refuse = |expected| Err(Error::parameter("samplers", "infill", expected));
+        if self.mirostat != Mirostat::Off {
+            return Ok(()); // it takes no part
+        }
+        if self.grammar.is_some() {
+            return refuse("without infill where there is a grammar");
+        }
+        if tokenizer.eot().is_none() && tokenizer.eos().is_none() {
+            return refuse("without infill: this vocabulary has no end token");
+        }
+        if !self.samplers[..at].contains(&SamplerKind::TopK) || !(1..=1_000).contains(&self.top_k) {
+            return refuse("with top_k of 1..=1,000 before infill");
+        }
+        Ok(())
     }
 
     fn validate_bias(&self) -> Result<()> {
@@ -372,6 +394,8 @@ pub(crate) struct Chain {
     /// For lazy grammars with patterns: `std::regex` recurses for each character of the answer, so accepting a token
     /// needs a large stack.
     deep: Option<Arc<Preparer>>,
+    /// Tokens accepted: the pattern is matched against all of their text.
+    accepted: u32,
 }
 
 impl Chain {
@@ -382,6 +406,12 @@ impl Chain {
     fn accept(&mut self, token: TokenId, generated: bool) -> Result<()> {
         let outcome = match &self.deep {
             Some(preparer) if generated => {
+                self.accepted += 1;
+                if self.accepted > MAX_WATCHED {
+                    let reason =
+                        format!("a grammar's pattern has watched {MAX_WATCHED} tokens; use a word as the trigger");
+                    return Err(Error::Sample { reason });
+                }
                 let Some(mut sampler) = self.sampler.take() else { return self.sampler().map(drop) };
                 let (sampler, outcome) = preparer.run("grammar trigger", DEADLINE, move || {
                     let outcome = sampler.accept(token.0, generated);
@@ -415,16 +445,20 @@ impl Sampler {
         if params.is_argmax() {
             return Ok(Self::Argmax);
         }
+        params.check_infill(&tokenizer)?;
         let json = Value::Object(params.write(context_length, template)).to_string();
-        let chain = if params.grammar.is_some() {
+        // Grammars and prompts are read recursively; DRY reads the whole vocabulary.
+        let chain = if params.grammar.is_some() || template.is_some() || params.dry_multiplier > 0.0 {
             let made = model.prepare("grammar", DEADLINE, move |ptr| SamplerPtr::new(ptr, &json))?;
-            made.map_err(|reason| Error::Grammar { reason })?
+            made.map_err(
+                |reason| if params.grammar.is_some() { Error::Grammar { reason } } else { Error::Sample { reason } },
+            )?
         } else {
             SamplerPtr::new(model.ptr(), &json).map_err(|reason| Error::Sample { reason })?
         };
         let patterns = params.grammar.as_ref().is_some_and(Grammar::has_pattern_triggers);
         let deep = patterns.then(|| Arc::clone(&model.shared().preparer));
-        Ok(Self::Chain(Chain { sampler: Some(chain), deep }))
+        Ok(Self::Chain(Chain { sampler: Some(chain), deep, accepted: 0 }))
     }
 
     /// The next token, from output row `index` of the last batch; accepted.
@@ -465,6 +499,9 @@ impl Sampler {
         }
     }
 }
+
+/// Some 400,000 characters, for which 256 MiB of stack suffice.
+const MAX_WATCHED: u32 = 100_000;
 
 /// Index of the first largest finite number.
 fn argmax(logits: &[f32]) -> Option<i32> {

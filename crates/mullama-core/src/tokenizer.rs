@@ -98,8 +98,7 @@ impl Tokenizer {
             if self.kind() == TokenKind::Bpe {
                 check_runs(text)?;
             }
-            let text = text.to_owned();
-            self.model.prepare("tokenization", DEADLINE, move |ptr| ptr.tokenize(&text, add_special, parse_special))?
+            self.model.tokenize_deep(text, add_special, parse_special, DEADLINE)?
         };
         match tokens {
             Ok(tokens) => Ok(tokens.into_iter().map(TokenId).collect()),

@@ -42,6 +42,79 @@ std::vector<std::string> strings(const common_json & from, const char * key) {
     return result;
 }
 
+// How many ways there are to begin each rule. llama.cpp walks them all, in its check for left recursion and when it puts
+// its first stacks together, so that 40 short rules can mean 2^40 steps.
+class beginnings {
+  public:
+    explicit beginnings(const llama_grammar_rules & rules) :
+        rules(rules), nullable(rules.size(), false), counts(rules.size(), 0), open(rules.size(), false) {
+        for (bool changed = true; changed;) {
+            changed = false;
+            for (size_t i = 0; i < rules.size(); i++) {
+                if (!nullable[i] && can_be_empty(rules[i])) {
+                    nullable[i] = changed = true;
+                }
+            }
+        }
+    }
+
+    uint64_t of(uint32_t id) {
+        if (counts[id] != 0) {
+            return counts[id];
+        }
+        if (open[id]) {
+            return 1; // left recursion, real or through what may be empty: llama.cpp decides
+        }
+        open[id] = true;
+        uint64_t sum   = 1;
+        bool     first = true; // of what follows, so far only what may be empty
+        for (const auto & element : rules[id]) {
+            switch (element.type) {
+                case LLAMA_GRETYPE_ALT:
+                    first = true;
+                    break;
+                case LLAMA_GRETYPE_RULE_REF:
+                    if (first) {
+                        sum += of(element.value);
+                        first = nullable[element.value];
+                    }
+                    break;
+                default:
+                    sum += first && element.type != LLAMA_GRETYPE_END ? 1 : 0;
+                    first = false;
+            }
+            if (sum > limit) {
+                throw std::runtime_error("it is too ambiguous: a rule has more than 100000 ways to begin");
+            }
+        }
+        open[id] = false;
+        return counts[id] = sum;
+    }
+
+  private:
+    static constexpr uint64_t limit = 100000;
+
+    bool can_be_empty(const llama_grammar_rule & rule) const {
+        bool empty = true;
+        for (const auto & element : rule) {
+            if (element.type == LLAMA_GRETYPE_ALT || element.type == LLAMA_GRETYPE_END) {
+                if (empty) {
+                    return true;
+                }
+                empty = true;
+            } else {
+                empty = empty && element.type == LLAMA_GRETYPE_RULE_REF && nullable[element.value];
+            }
+        }
+        return false;
+    }
+
+    const llama_grammar_rules & rules;
+    std::vector<bool>           nullable;
+    std::vector<uint64_t>       counts;
+    std::vector<bool>           open;
+};
+
 // The errors of llama_grammar_parser::parse go to stderr; this loop is the same and lets them out.
 void parse_grammar(const llama_vocab * vocab, const char * grammar) {
     llama_grammar_parser parser(vocab);
@@ -85,6 +158,10 @@ void parse_grammar(const llama_vocab * vocab, const char * grammar) {
     if (parser.symbol_ids.find("root") == parser.symbol_ids.end()) {
         throw std::runtime_error("no rule named 'root'");
     }
+    beginnings ways(parser.rules);
+    for (uint32_t id = 0; id < parser.rules.size(); id++) {
+        ways.of(id);
+    }
 }
 
 // Ambiguous grammars (many ways to read the same text) make llama.cpp's stacks multiply, and nothing can interrupt it
@@ -98,7 +175,7 @@ void refuse_slow_grammar(const llama_vocab * vocab, const char * text) {
     if (!grammar) {
         throw std::runtime_error("the grammar is left-recursive");
     }
-    for (int step = 0; step < 8; step++) {
+    for (int step = 0; step < 16; step++) {
         std::map<uint32_t, size_t> counts;
         for (const auto & stack : llama_grammar_get_stacks(grammar.get())) {
             if (!stack.empty() && stack.back()->type == LLAMA_GRETYPE_CHAR) {
@@ -110,6 +187,10 @@ void refuse_slow_grammar(const llama_vocab * vocab, const char * text) {
         }
         const auto most = std::max_element(counts.begin(), counts.end(), [](const auto & a, const auto & b) { return a.second < b.second; });
         llama_grammar_accept(grammar.get(), most->first);
+        const size_t stacks = llama_grammar_get_stacks(grammar.get()).size();
+        if (stacks > 2048) {
+            throw std::runtime_error("it is too ambiguous: after " + std::to_string(step + 1) + " characters there are " + std::to_string(stacks) + " ways to go on");
+        }
         const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
         if (spent > 500) {
             throw std::runtime_error("it is too ambiguous: " + std::to_string(step + 1) + " characters took " + std::to_string(spent) + " ms");
@@ -237,6 +318,14 @@ common_params_sampling read_params(const common_json & from, const llama_vocab *
     }
     read_grammar(from, vocab, params);
     read_reasoning(from, vocab, params);
+    if (!params.grammar_lazy && common_grammar_needs_prefill(params.grammar)) {
+        // What the template wrote is fed to the grammar; an end token among it would abort the process.
+        for (const llama_token token : common_tokenize(vocab, params.generation_prompt, false, true)) {
+            if (llama_vocab_is_eog(vocab, token)) {
+                throw std::invalid_argument("the beginning of the answer contains an end token, which the grammar cannot follow");
+            }
+        }
+    }
     return params;
 }
 

@@ -61,7 +61,7 @@ int32_t mullama_quantize(
     const char * input, const char * output, const llama_model_quantize_params * params, char * err, size_t err_len);
 
 // ggml's CPU thread pool, found through the backend registry so that it works with plug-in backends too.
-// `poll` 0..100: how long an idle worker spins before it sleeps. Null: no CPU backend, or no threads to be had.
+// `poll` 0..100: how long an idle worker spins before it sleeps. Null: no CPU backend.
 struct ggml_threadpool;
 struct ggml_threadpool * mullama_threadpool_new(int32_t n_threads, uint32_t poll);
 void                     mullama_threadpool_free(struct ggml_threadpool * pool);

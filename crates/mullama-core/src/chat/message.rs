@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::grammar::json_depth;
 use crate::media::{AudioBuffer, ImageBuffer};
 
 /// Who speaks.
@@ -130,6 +131,13 @@ impl ChatMessage {
 
     /// OpenAI's shape, which llama.cpp's chat engine reads.
     pub(super) fn write(&self) -> Result<Value> {
+        for call in &self.tool_calls {
+            // Templates get the arguments as a tree, which llama.cpp builds recursively.
+            let depth = json_depth(&call.function.arguments);
+            if depth > MAX_ARGUMENT_DEPTH {
+                return Err(Error::parameter("arguments", format!("{depth} levels deep"), "at most 128 levels deep"));
+            }
+        }
         let mut message = json!({ "role": self.role, "content": self.write_content()? });
         if let Some(reasoning) = &self.reasoning_content {
             message["reasoning_content"] = reasoning.as_str().into();
@@ -168,3 +176,5 @@ fn write_part(part: &ContentPart) -> Result<Value> {
         }),
     }
 }
+
+const MAX_ARGUMENT_DEPTH: usize = 128;

@@ -139,7 +139,12 @@ impl ChatParser {
 
     fn run(&self, partial: bool) -> Result<Message> {
         // The parser recurses with the depth of what the model wrote.
-        let json = if self.text.len() <= SHORT {
+        let depth = self.text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+        if depth > MAX_DEPTH {
+            let reason = format!("the answer opens {depth} brackets, the limit is {MAX_DEPTH}");
+            return Err(Error::ChatParse { reason });
+        }
+        let json = if self.text.len() <= SHORT && depth <= SHORT_DEPTH {
             self.ptr.parse(&self.text, partial)
         } else {
             let (ptr, text) = (Arc::clone(&self.ptr), self.text.clone());
@@ -206,4 +211,7 @@ fn new_id() -> String {
 }
 
 const SHORT: usize = 1 << 10;
+const SHORT_DEPTH: usize = 16;
+/// Ten calls or so for each level, on 256 MiB.
+const MAX_DEPTH: usize = 10_000;
 const DEADLINE: Duration = Duration::from_secs(2);

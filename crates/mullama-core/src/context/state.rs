@@ -1,6 +1,7 @@
 //! Saving what a context has computed, and taking it up again.
 //!
-//! llama.cpp takes any bytes of the right length for a state, so these carry what they belong to and a checksum.
+//! llama.cpp takes any bytes of the right length for a state, so these carry what they belong to and a checksum. That
+//! finds damage, not malice: load states from where only you can write.
 
 use std::path::Path;
 
@@ -90,7 +91,11 @@ impl Context {
         let count = usize::try_from(u64::from_le_bytes(*count)).map_err(|_| state("it is cut off"))?;
         let tokens = count.checked_mul(4).and_then(|length| rest.split_at_checked(length));
         let (tokens, rest) = tokens.ok_or(state("it is cut off"))?;
-        let tokens = tokens.as_chunks::<4>().0.iter().map(|four| TokenId(i32::from_le_bytes(*four))).collect();
+        let tokens: Vec<_> = tokens.as_chunks::<4>().0.iter().map(|four| TokenId(i32::from_le_bytes(*four))).collect();
+        let tokenizer = self.model.tokenizer();
+        if tokens.len() > self.length() || tokens.iter().any(|token| tokenizer.check(*token).is_err()) {
+            return Err(state("its tokens are not this model's"));
+        }
         Ok((tokens, rest))
     }
 

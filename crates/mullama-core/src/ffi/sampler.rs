@@ -45,9 +45,11 @@ impl SamplerPtr {
 
     /// Chooses from output row `index` of the last decode (-1: the last row). Does not accept.
     pub(crate) fn sample(&mut self, context: &mut ContextPtr, index: i32) -> Result<i32, SampleError> {
-        // C asserts that the row is there.
-        if context.logits(index).is_none() {
-            return Err(SampleError::Failed("no logits were computed for this row".to_owned()));
+        // C asserts that the row is there, and sorts it: a NaN has no place in an order.
+        match context.logits(index) {
+            None => return Err(SampleError::Failed("no logits were computed for this row".to_owned())),
+            Some(row) if row.iter().any(|logit| logit.is_nan()) => return Err(SampleError::NoToken),
+            Some(_) => {}
         }
         let mut error = ErrorText::new();
         let (text, len) = error.parts();
@@ -64,7 +66,8 @@ impl SamplerPtr {
         let mut error = ErrorText::new();
         let (text, len) = error.parts();
         // SAFETY: the sampler is live. A generated token was sampled by this sampler just before, so the grammar allows
-        // it (C would abort on an end token that the grammar forbids).
+        // it (C would abort on an end token that the grammar forbids; the one sampler that makes up an end token of its
+        // own, infill, is not built together with a grammar).
         match unsafe { sys::mullama_sampler_accept(self.ptr.as_ptr(), token, generated, text, len) } {
             0 => Ok(()),
             _ => Err(error.message()),

@@ -12,7 +12,7 @@ pub(crate) struct ThreadPoolPtr(NonNull<sys::ggml_threadpool>);
 unsafe impl Send for ThreadPoolPtr {}
 
 impl ThreadPoolPtr {
-    /// `None` when there is no CPU backend or the system gave no threads.
+    /// `None` when there is no CPU backend. ggml aborts the process where the system gives no threads.
     pub(crate) fn new(threads: i32, poll: u32) -> Option<Self> {
         debug_assert!((1..=512).contains(&threads), "GGML_MAX_N_THREADS");
         // SAFETY: plain numbers, in range by the caller's validation; the result is checked for null.

@@ -46,6 +46,19 @@ pub enum GgufValue {
 }
 
 impl GgufValue {
+    /// The same number in the type of `other`, where it fits.
+    #[expect(clippy::cast_possible_truncation, reason = "llama.cpp narrows a number for a key of 32 bits, too")]
+    pub(crate) fn in_type_of(self, other: &Self) -> Self {
+        match (&self, other) {
+            (Self::I64(n), Self::U32(_)) => u32::try_from(*n).map_or(self, Self::U32),
+            (Self::I64(n), Self::I32(_)) => i32::try_from(*n).map_or(self, Self::I32),
+            (Self::I64(n), Self::U16(_)) => u16::try_from(*n).map_or(self, Self::U16),
+            (Self::I64(n), Self::U64(_)) => u64::try_from(*n).map_or(self, Self::U64),
+            (Self::F64(n), Self::F32(_)) => Self::F32(*n as f32),
+            _ => self,
+        }
+    }
+
     /// The value if it is a whole number of any width that is not negative.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::ffi::RawKvOverride;
+use crate::gguf::{Gguf, GgufValue};
 
 /// How a model is loaded. Plain data; [`ModelBuilder`](crate::ModelBuilder) is the ordinary way to set it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,6 +127,19 @@ impl ModelParams {
             check_scale(adapter.scale)?;
         }
         self.raw_overrides().map(drop)
+    }
+
+    /// What the overrides make of a file's metadata: they must pass the same checks.
+    pub(super) fn apply_overrides(&self, header: &mut Gguf) {
+        for KvOverride { key, value } in &self.kv_overrides {
+            let value = match value {
+                KvOverrideValue::Int(value) => GgufValue::I64(*value),
+                KvOverrideValue::Float(value) => GgufValue::F64(*value),
+                KvOverrideValue::Bool(value) => GgufValue::Bool(*value),
+                KvOverrideValue::Str(value) => GgufValue::String(value.clone()),
+            };
+            header.set(key, value);
+        }
     }
 
     pub(super) fn raw_overrides(&self) -> Result<Vec<RawKvOverride>> {

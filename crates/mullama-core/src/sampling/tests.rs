@@ -56,7 +56,7 @@ fn integers_are_checked_too() {
             ..Default::default()
         },
         SamplingParams { logit_bias: vec![LogitBias { token: TokenId(1), bias: Some(101.0) }], ..Default::default() },
-        SamplingParams { samplers: vec![SamplerKind::TopK; 65], ..Default::default() },
+        SamplingParams { samplers: vec![SamplerKind::TopK; 2], ..Default::default() },
     ];
     for params in bad {
         assert!(matches!(params.validate(), Err(Error::InvalidParameter { .. })), "{params:?}");

@@ -138,8 +138,8 @@ fn values_at_the_ends_of_their_ranges_generate() {
         SamplingParams { mirostat: Mirostat::V2, mirostat_tau: 100.0, ..d() },
         SamplingParams { samplers: Vec::new(), ..d() },
         SamplingParams { samplers: vec![SamplerKind::AdaptiveP], adaptive_target: 1.0, adaptive_decay: 0.0, ..d() },
-        SamplingParams { samplers: vec![SamplerKind::Infill], ..d() },
-        SamplingParams { samplers: vec![SamplerKind::Temperature; 64], temperature: 0.0, ..d() },
+        SamplingParams { samplers: vec![SamplerKind::TopK, SamplerKind::Infill], ..d() },
+        SamplingParams { samplers: vec![SamplerKind::Temperature], temperature: 0.0, ..d() },
     ];
     for params in edges {
         let shown = format!("{params:?}");
@@ -167,6 +167,23 @@ fn when_no_token_is_left_the_generation_fails_and_the_process_lives() {
         let error = context.generate("Once", &params).unwrap().text().unwrap_err();
         assert!(matches!(error, Error::NoToken | Error::Sample { .. }), "{error}");
     }
+}
+
+#[test]
+fn infill_goes_with_what_it_can_bear_only() {
+    let infill = vec![SamplerKind::TopK, SamplerKind::Temperature, SamplerKind::Infill];
+    let grammar = Some(Grammar::gbnf("root ::= [a-z]+ \".\"").unwrap());
+    let bad = [
+        // llama.cpp's infill makes up an end token, at which the grammar aborts the process.
+        SamplingParams { samplers: infill.clone(), grammar, temperature: 10.0, ..Default::default() },
+        SamplingParams { samplers: vec![SamplerKind::Infill], ..Default::default() },
+        SamplingParams { samplers: infill.clone(), top_k: 0, ..Default::default() },
+        SamplingParams { samplers: vec![SamplerKind::Dry; 2], ..Default::default() },
+    ];
+    for params in bad {
+        assert!(matches!(generate(params), Err(Error::InvalidParameter { name: "samplers", .. })));
+    }
+    assert!(generate(SamplingParams { samplers: infill, ..Default::default() }).is_ok());
 }
 
 #[test]
@@ -220,6 +237,15 @@ fn broken_grammars_are_refused_with_llama_cpps_reason() {
     }
     // Many ways to read the same text: each character would take longer than the one before.
     let chain: String = (0..1_500).map(|n| format!("r{n} ::= \"a\" r{} | r{}\n", n + 1, n + 1)).collect();
+    let doubling: String = (0..40).map(|n| format!("a{n} ::= a{} | a{}\n", n + 1, n + 1)).collect();
+    for ambiguous in [
+        format!("root ::= a0\n{doubling}a40 ::= \"a\"\n"),
+        "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"d\"".to_owned(),
+        format!("root ::= {}", "\"a\"{0,2000} ".repeat(500)),
+    ] {
+        let refused = Grammar::gbnf(ambiguous).and_then(|grammar| grammar.check(&model));
+        assert!(matches!(refused, Err(Error::Grammar { .. })), "{refused:?}");
+    }
     let ambiguous = Grammar::gbnf(format!("root ::= r0\n{chain}r1500 ::= \"a\"\n")).unwrap();
     let refused = generate(SamplingParams { grammar: Some(ambiguous), ..SamplingParams::greedy() });
     assert!(matches!(refused, Err(Error::Grammar { .. } | Error::Timeout { .. })), "{refused:?}");

@@ -137,6 +137,12 @@ fn a_metadata_override_takes_effect() {
     let builder = Model::builder(shared::tiny_path());
     let model = builder.kv_override("llama.context_length", KvOverrideValue::Int(77)).load().unwrap();
     assert_eq!(model.context_length(), 77);
+    // And must pass the checks that a file must pass: llama.cpp aborts on these.
+    for (key, value) in [("llama.block_count", 513), ("llama.expert_count", 5_000), ("llama.attention.head_count", 0)] {
+        let error =
+            Model::builder(shared::tiny_path()).kv_override(key, KvOverrideValue::Int(value)).load().unwrap_err();
+        assert!(matches!(error, Error::InvalidModel { .. }), "{key}: {error}");
+    }
 }
 
 #[test]

@@ -373,6 +373,56 @@ fn requests_beyond_the_limits_are_named() {
 }
 
 #[test]
+fn what_would_recurse_or_abort_in_the_chat_engine_is_refused() {
+    let model = shared::tiny();
+    let template = model.chat_template().unwrap();
+    // Tool arguments go to the template as a tree.
+    let mut said = ChatMessage::assistant("");
+    let arguments = format!("{}{}", "[".repeat(400_000), "]".repeat(400_000));
+    said.tool_calls.push(ToolCall { id: "1".to_owned(), function: FunctionCall { name: "f".to_owned(), arguments } });
+    let deep = ChatRequest::new([ChatMessage::user("Hi"), said, ChatMessage::tool("1", "x")]);
+    assert!(matches!(template.render(&deep), Err(Error::InvalidParameter { name: "arguments", .. })));
+    // Answers may be anything.
+    let request =
+        ChatRequest { response_format: ResponseFormat::JsonObject, ..ChatRequest::new([ChatMessage::user("Hi")]) };
+    let prompt = template.render(&request).unwrap();
+    for depth in [900, 9_000, 200_000] {
+        for bracket in ["[", "{\"a\":"] {
+            match prompt.parser().unwrap().parse(&bracket.repeat(depth)) {
+                Ok(_) | Err(Error::ChatParse { .. } | Error::Timeout { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    // An end token in what the grammar is fed before the answer.
+    let begun = ChatRequest {
+        continue_final_message: true,
+        messages: vec![ChatMessage::user("Hi"), ChatMessage::assistant("{\"k\":\"<|im_end|>")],
+        ..request
+    };
+    if let Ok(prompt) = template.render(&begun) {
+        let mut context = model.context().length(256).build().unwrap();
+        let outcome = context.generate(&prompt, &GenerationParams::greedy(8)).map(|generation| generation.text());
+        assert!(matches!(outcome, Err(Error::Grammar { .. }) | Ok(_)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_schema_may_be_the_callers_own_grammar_for_a_conversation() {
+    let model = shared::tiny();
+    let prompt = model
+        .chat_template()
+        .unwrap()
+        .render(&ChatRequest::new([ChatMessage::user("Make JSON with name Anna and age 7.")]))
+        .unwrap();
+    let schema = serde_json::json!({ "type": "object", "properties": { "name": { "type": "string" }, "age": { "type": "integer" } }, "required": ["name", "age"] });
+    let mut params = GenerationParams::greedy(40);
+    params.sampling.grammar = Some(mullama_core::Grammar::json_schema(&schema).unwrap());
+    let answer = model.context().build().unwrap().generate(&prompt, &params).unwrap().text().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), serde_json::json!({ "name": "Anna", "age": 7 }));
+}
+
+#[test]
 fn a_model_without_a_template_says_so() {
     let Some(model) = shared::model("models/llm/stories260K-f32.gguf") else { return };
     assert!(matches!(model.chat_template(), Err(Error::NoChatTemplate)));

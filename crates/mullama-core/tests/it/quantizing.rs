@@ -59,6 +59,17 @@ fn what_cannot_be_done_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     with(&QuantizeParams { allow_requantize: true, ..Default::default() }).unwrap();
 
+    // A split output that would overwrite its split input.
+    if let Some(model) = shared::file("models/llm/stories260K-f32.gguf") {
+        let parts = tempfile::tempdir().unwrap();
+        let first = crate::gguf_writer::split(&model, parts.path());
+        let split = QuantizeParams { keep_split: true, ..Default::default() };
+        let over = quantize(&first, parts.path().join("model"), FileType::F16, &split, |_, _| {}).unwrap_err();
+        assert!(matches!(over, Error::InvalidParameter { name: "output", .. }), "{over}");
+        quantize(&first, parts.path().join("small"), FileType::F16, &split, |_, _| {}).unwrap();
+        Model::load(parts.path().join("small-00001-of-00002.gguf")).unwrap();
+    }
+
     let same = quantize(&output, &output, FileType::Q8_0, &QuantizeParams::default(), |_, _| {}).unwrap_err();
     assert!(matches!(same, Error::InvalidParameter { .. }), "{same}");
     let none = quantize("none.gguf", &output, FileType::Q8_0, &QuantizeParams::default(), |_, _| {}).unwrap_err();
