@@ -1,6 +1,7 @@
 //! The command line: commands and their flags.
 
 pub(crate) mod model;
+mod number;
 pub(crate) mod sampling;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use mullama_core::{FileType, Pooling, ReasoningFormat, ToolChoice};
 use serde::de::DeserializeOwned;
 
 use model::{ContextArgs, LoadArgs};
+use number::{count, whole};
 use sampling::SamplingArgs;
 
 /// Text from local models: generate, chat, tokenize, embed, rank, inspect, quantize.
@@ -67,9 +69,10 @@ pub(crate) enum Command {
 #[command(override_usage = "mullama run [OPTIONS] [MODEL] PROMPT\n       mullama run [OPTIONS] MODEL.gguf < PROMPT", after_long_help = RUN_HELP)]
 pub(crate) struct Run {
     /// A .gguf file; with one argument that names no .gguf file: the prompt, for the embedded model
-    #[arg(value_hint = ValueHint::FilePath)]
+    #[arg(value_hint = ValueHint::FilePath, allow_negative_numbers = true)]
     pub(crate) model: Option<OsString>,
     /// The prompt; `-` reads standard input
+    #[arg(allow_negative_numbers = true)]
     pub(crate) prompt: Option<OsString>,
     /// Send the prompt as it is, without the model's chat template
     #[arg(long, conflicts_with_all = ["system", "tools", "no_thinking", "reasoning_format", "reasoning_budget"])]
@@ -137,7 +140,7 @@ pub(crate) struct ChatArgs {
     #[arg(long, value_name = "FORMAT", value_parser = one_of::<ReasoningFormat>(&["none", "auto", "deepseek"]))]
     pub(crate) reasoning_format: Option<ReasoningFormat>,
     /// Tokens of thought after which the model must answer
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) reasoning_budget: Option<u32>,
 }
 
@@ -147,9 +150,10 @@ pub(crate) struct ChatArgs {
 )]
 pub(crate) struct Tokenize {
     /// A .gguf file; with one argument that names no .gguf file: the text, for the embedded model
-    #[arg(value_hint = ValueHint::FilePath)]
+    #[arg(value_hint = ValueHint::FilePath, allow_negative_numbers = true)]
     pub(crate) model: Option<OsString>,
     /// The text, or with --decode the ids; `-` reads standard input
+    #[arg(allow_negative_numbers = true)]
     pub(crate) text: Option<OsString>,
     /// Print the ids only, in one line
     #[arg(long, conflicts_with_all = ["json", "decode"])]
@@ -174,6 +178,7 @@ pub(crate) struct Embed {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) model: PathBuf,
     /// The texts; none or `-`: the lines of standard input
+    #[arg(allow_negative_numbers = true)]
     pub(crate) text: Vec<String>,
     /// How the vectors of a text's tokens become one; without it as the model says
     #[arg(long, value_parser = one_of::<Pooling>(&["none", "mean", "cls", "last"]))]
@@ -184,11 +189,11 @@ pub(crate) struct Embed {
     /// Print one JSON object instead of an array for each text
     #[arg(long)]
     pub(crate) json: bool,
-    /// Tokens that one text may have
-    #[arg(long, visible_alias = "context-length", value_name = "TOKENS")]
+    /// Tokens that one text may have [default: as trained, at most 8192]
+    #[arg(long, visible_aliases = ["length", "context-length", "n-ctx"], value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) ctx_size: Option<u32>,
-    /// CPU threads
-    #[arg(long, value_name = "N")]
+    /// CPU threads [default: one for models under 32 MiB, else as many as cores]
+    #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) threads: Option<u32>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
@@ -200,11 +205,13 @@ pub(crate) struct Rerank {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) model: PathBuf,
     /// The query
+    #[arg(allow_negative_numbers = true)]
     pub(crate) query: String,
     /// The texts; none or `-`: the lines of standard input
+    #[arg(allow_negative_numbers = true)]
     pub(crate) document: Vec<String>,
     /// Print the best only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0..=i64::from(u32::MAX)), allow_hyphen_values = true)]
     pub(crate) top_n: Option<usize>,
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -245,9 +252,9 @@ pub(crate) struct Quantize {
     /// Take a model that is quantized already, although that loses more
     #[arg(long)]
     pub(crate) allow_requantize: bool,
-    /// CPU threads
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub(crate) threads: u32,
+    /// CPU threads [default: as many as cores]
+    #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
+    pub(crate) threads: Option<u32>,
     /// Leave the output tensor as it is
     #[arg(long)]
     pub(crate) leave_output_tensor: bool,

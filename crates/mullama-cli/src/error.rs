@@ -1,10 +1,12 @@
 //! What can go wrong in the program, how it is said, and what may help.
 
+mod wording;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
 use mullama_core::ErrorKind;
-use mullama_core::gguf::GgufError;
 use rustyline::error::ReadlineError;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,7 +17,7 @@ pub(crate) enum Error {
     /// Of the inference crate.
     Core(mullama_core::Error),
     /// The arguments or the input cannot be used.
-    Usage { problem: String, hint: &'static str },
+    Usage { problem: String, hint: Cow<'static, str> },
     /// Text that should be JSON is not.
     Json { what: String, source: serde_json::Error },
     /// Standard input cannot be read.
@@ -28,8 +30,8 @@ pub(crate) enum Error {
 
 impl Error {
     /// Arguments or input that cannot be used; `hint` may be empty.
-    pub(crate) fn usage(problem: impl Into<String>, hint: &'static str) -> Self {
-        Self::Usage { problem: problem.into(), hint }
+    pub(crate) fn usage(problem: impl Into<String>, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::Usage { problem: problem.into(), hint: hint.into() }
     }
 
     /// The class of the error: the exit code follows from it.
@@ -63,42 +65,19 @@ impl Error {
     }
 
     /// What the user can do about it.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
-            Self::Core(error) => core_hint(error),
-            Self::Usage { hint, .. } => Some(*hint).filter(|hint| !hint.is_empty()),
+            Self::Core(error) => wording::hint(error),
+            Self::Usage { hint, .. } => Some(hint.as_ref()).filter(|hint| !hint.is_empty()),
             Self::Json { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) => None,
         }
     }
 }
 
-fn core_hint(error: &mullama_core::Error) -> Option<&'static str> {
-    use mullama_core::Error as Core;
-    Some(match error {
-        Core::File { source, action: "open", .. } if source.kind() == io::ErrorKind::NotFound => {
-            "check the path; a MODEL is a .gguf file"
-        }
-        Core::File { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "give a file, not a folder",
-        Core::InvalidModel { source: GgufError::NotGguf { .. }, .. } => {
-            "mullama reads GGUF files; llama.cpp's convert_hf_to_gguf.py makes them"
-        }
-        Core::LoadModel { reason, .. } if reason.contains("device") => "`mullama devices` lists the devices",
-        Core::InvalidParameter { name: "devices", .. } => "`mullama devices` lists the devices",
-        Core::LoadModel { .. } => "-v shows llama.cpp's log",
-        Core::PromptTooLong { .. } => "--ctx-size makes the context larger",
-        Core::NoChatTemplate => "`mullama run --raw` sends a text as it is",
-        Core::InvalidParameter { name: "max_tokens", .. } => "leave --max-tokens out for no limit",
-        Core::InvalidParameter { name: "allow_requantize", .. } => "--allow-requantize does so all the same",
-        Core::Unsupported { what: "ranking with this model", .. } => "`mullama embed` makes vectors with other models",
-        Core::Unsupported { what: "generation with this model", .. } => "`mullama embed` makes vectors with it",
-        _ => return None,
-    })
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Core(error) => error.fmt(f),
+            Self::Core(error) => f.write_str(&wording::text(error)),
             Self::Usage { problem, .. } => f.write_str(problem),
             Self::Json { what, .. } => write!(f, "{what} is not the JSON that is expected"),
             Self::Stdin(_) => f.write_str("cannot read standard input"),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use mullama_core::gguf::{Gguf, GgufError};
 use mullama_core::{Model, ModelBuilder, ModelParams};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt::Work;
 use crate::terminal::Ui;
 
@@ -49,7 +49,21 @@ impl ModelSource {
             bar.set((done.clamp(0.0, 1.0) * 1e3) as u64, 1_000);
             if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        Ok(ui.interrupt.during(Work::Polled, || builder.load())?)
+        ui.interrupt.during(Work::Polled, || builder.load()).map_err(|error| self.explain(error))
+    }
+
+    /// Why it was not loaded, where llama.cpp does not know.
+    fn explain(&self, error: mullama_core::Error) -> Error {
+        let tower = matches!(error, mullama_core::Error::LoadModel { .. })
+            && self.header().is_ok_and(|header| header.architecture() == Some("clip"));
+        if tower {
+            let problem = format!("`{}` is a picture tower and not a language model", self.name());
+            return Error::usage(
+                problem,
+                "give the .gguf file of the language model that the tower (mmproj) belongs to",
+            );
+        }
+        error.into()
     }
 
     /// Reads the header alone.

@@ -10,22 +10,27 @@ mod input;
 mod interrupt;
 mod load;
 mod terminal;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use mullama_core::ErrorKind;
 
-use crate::cli::Cli;
+use crate::cli::GlobalArgs;
 use crate::terminal::Ui;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match usage::parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to stdout; if nobody reads it, nothing is lost.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        Err(usage::Fault::Help(help)) => {
+            // If nobody reads it, nothing is lost.
+            let _ = help.print();
+            return if help.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+        Err(usage::Fault::Wrong(error)) => {
+            let no_color = std::env::args_os().any(|argument| argument == "--no-color");
+            Ui::new(&GlobalArgs { verbose: 0, quiet: false, no_color }).report(&error);
+            return ExitCode::from(exit_code(error.kind()));
         }
     };
     let ui = Ui::new(&cli.global);

@@ -1,16 +1,14 @@
 //! How the next token is chosen.
 
-use std::sync::Arc;
+mod sampler;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::ffi::{SampleError, SamplerPtr};
-use crate::grammar::{DEADLINE, Grammar};
-use crate::model::Model;
-use crate::prepare::Preparer;
+use crate::grammar::Grammar;
 use crate::tokenizer::{TokenId, Tokenizer};
+pub(crate) use sampler::{Sampler, TemplateState};
 
 /// How tokens are chosen: every sampler of llama.cpp, with the names, defaults and meaning of llama.cpp's server.
 ///
@@ -358,169 +356,6 @@ impl SamplingParams {
         }
         map
     }
-}
-
-/// What a rendered chat prompt tells the sampler: how the answer begins, and how thinking is marked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TemplateState {
-    pub(crate) generation_prompt: String,
-    pub(crate) thinking_start_tag: String,
-    pub(crate) thinking_end_tags: Vec<String>,
-    pub(crate) reasoning_budget: Option<u32>,
-}
-
-impl TemplateState {
-    fn write(&self, into: &mut Map<String, Value>) {
-        into.insert("generation_prompt".to_owned(), self.generation_prompt.clone().into());
-        into.insert("thinking_start_tag".to_owned(), self.thinking_start_tag.clone().into());
-        into.insert("thinking_end_tags".to_owned(), self.thinking_end_tags.clone().into());
-        let budget = self.reasoning_budget.and_then(|tokens| i32::try_from(tokens).ok()).unwrap_or(-1);
-        into.insert("reasoning_budget_tokens".to_owned(), budget.into());
-    }
-}
-
-/// One generation's choice of tokens.
-#[derive(Debug)]
-pub(crate) enum Sampler {
-    /// The largest logit; what the chain would choose, without the chain.
-    Argmax,
-    Chain(Chain),
-}
-
-#[derive(Debug)]
-pub(crate) struct Chain {
-    /// Gone after a failure.
-    sampler: Option<SamplerPtr>,
-    /// For lazy grammars with patterns: `std::regex` recurses for each character of the answer, so accepting a token
-    /// needs a large stack.
-    deep: Option<Arc<Preparer>>,
-    /// Tokens accepted: the pattern is matched against all of their text.
-    accepted: u32,
-}
-
-impl Chain {
-    fn sampler(&mut self) -> Result<&mut SamplerPtr> {
-        self.sampler.as_mut().ok_or_else(|| Error::Sample { reason: "the sampler failed before".to_owned() })
-    }
-
-    fn accept(&mut self, token: TokenId, generated: bool) -> Result<()> {
-        let outcome = match &self.deep {
-            Some(preparer) if generated => {
-                self.accepted += 1;
-                if self.accepted > MAX_WATCHED {
-                    let reason =
-                        format!("a grammar's pattern has watched {MAX_WATCHED} tokens; use a word as the trigger");
-                    return Err(Error::Sample { reason });
-                }
-                let Some(mut sampler) = self.sampler.take() else { return self.sampler().map(drop) };
-                let (sampler, outcome) = preparer.run("grammar trigger", DEADLINE, move || {
-                    let outcome = sampler.accept(token.0, generated);
-                    (sampler, outcome)
-                })?;
-                self.sampler = Some(sampler);
-                outcome
-            }
-            _ => self.sampler()?.accept(token.0, generated),
-        };
-        outcome.map_err(|reason| Error::Sample { reason })
-    }
-}
-
-impl Sampler {
-    /// Validates, and builds the chain on a thread with a large stack when there is a grammar.
-    pub(crate) fn new(
-        model: &Model,
-        params: &SamplingParams,
-        template: Option<&TemplateState>,
-        context_length: usize,
-    ) -> Result<Self> {
-        params.validate()?;
-        let tokenizer = model.tokenizer();
-        for LogitBias { token, .. } in &params.logit_bias {
-            tokenizer.check(*token)?;
-        }
-        for token in params.grammar.iter().flat_map(Grammar::trigger_tokens) {
-            tokenizer.check(token)?;
-        }
-        if params.is_argmax() {
-            return Ok(Self::Argmax);
-        }
-        params.check_infill(&tokenizer)?;
-        let json = Value::Object(params.write(context_length, template)).to_string();
-        // Grammars and prompts are read recursively; DRY reads the whole vocabulary.
-        let chain = if params.grammar.is_some() || template.is_some() || params.dry_multiplier > 0.0 {
-            let made = model.prepare("grammar", DEADLINE, move |ptr| SamplerPtr::new(ptr, &json))?;
-            made.map_err(
-                |reason| if params.grammar.is_some() { Error::Grammar { reason } } else { Error::Sample { reason } },
-            )?
-        } else {
-            SamplerPtr::new(model.ptr(), &json).map_err(|reason| Error::Sample { reason })?
-        };
-        let patterns = params.grammar.as_ref().is_some_and(Grammar::has_pattern_triggers);
-        let deep = patterns.then(|| Arc::clone(&model.shared().preparer));
-        Ok(Self::Chain(Chain { sampler: Some(chain), deep, accepted: 0 }))
-    }
-
-    /// The next token, from output row `index` of the last batch; accepted.
-    pub(crate) fn next(&mut self, context: &mut crate::ffi::ContextPtr, index: i32) -> Result<TokenId> {
-        let token = match self {
-            Self::Argmax => {
-                let logits = context.logits(index);
-                let logits = logits.ok_or_else(|| Error::Sample { reason: "there are no logits".to_owned() })?;
-                argmax(logits).ok_or(Error::NoToken)?
-            }
-            Self::Chain(chain) => {
-                let token = chain.sampler()?.sample(context, index).map_err(|error| match error {
-                    SampleError::NoToken => Error::NoToken,
-                    SampleError::Failed(reason) => Error::Sample { reason },
-                })?;
-                chain.accept(TokenId(token), true)?;
-                token
-            }
-        };
-        Ok(TokenId(token))
-    }
-
-    /// Tells the penalties about the prompt.
-    pub(crate) fn see_prompt(&mut self, tokens: &[TokenId]) -> Result<()> {
-        if let Self::Chain(chain) = self {
-            for token in tokens {
-                chain.accept(*token, false)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The seed in use; `None` where nothing is random.
-    pub(crate) fn seed(&self) -> Option<u32> {
-        match self {
-            Self::Argmax => None,
-            Self::Chain(chain) => chain.sampler.as_ref().map(SamplerPtr::seed),
-        }
-    }
-}
-
-/// Some 400,000 characters, for which 256 MiB of stack suffice.
-const MAX_WATCHED: u32 = 100_000;
-
-/// Index of the first largest finite number.
-fn argmax(logits: &[f32]) -> Option<i32> {
-    // Two passes: the maximum of lanes compiles to SIMD, a search for the index does too.
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let chunks = logits.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = lane.max(*value); // ignores NaN
-        }
-    }
-    let best = lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max);
-    if !best.is_finite() {
-        return None;
-    }
-    #[expect(clippy::float_cmp, reason = "`best` is one of them")]
-    let first = logits.iter().position(|value| *value == best);
-    first.and_then(|index| i32::try_from(index).ok())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Quantize, ui: &Ui) -> Result<()> {
     let header = source.header()?;
     let parts = header.split_paths(&args.input).map_err(|fault| source.fault(fault))?;
     let params = QuantizeParams {
-        threads: args.threads,
+        threads: args.threads.unwrap_or(0),
         allow_requantize: args.allow_requantize,
         quantize_output_tensor: !args.leave_output_tensor,
         pure: args.pure,

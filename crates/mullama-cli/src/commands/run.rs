@@ -18,15 +18,16 @@ use crate::terminal::{Output, Ui};
 pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     let form = Form::read(args)?;
     let (source, prompt) = input::model_and_text(args.model.as_deref(), args.prompt.as_deref())?;
+    // Only a text that is sent as it is may be blank.
+    if !args.raw && prompt.trim().is_empty() {
+        return Err(Core::EmptyPrompt.into());
+    }
     let mut params = args.sampling.params(source == ModelSource::Embedded)?;
     let tools = args.tools.as_deref().map(input::tools).transpose()?.unwrap_or_default();
     let model = source.load(args.load.params(), ui)?;
     let mut context = model.context().params(args.context.params()).build()?;
 
     let chat = if takes_chat(args, &model)? {
-        if prompt.is_empty() {
-            return Err(Core::EmptyPrompt.into());
-        }
         let mut request = request(&args.chat, [ChatMessage::user(prompt.as_str())]);
         request.tools = tools;
         request.tool_choice = args.tool_choice.unwrap_or_default();

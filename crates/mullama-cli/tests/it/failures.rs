@@ -7,16 +7,14 @@ use crate::{command, mullama, shared, turn, with_input};
 #[test]
 fn each_class_of_failure_has_its_exit_code() {
     mullama(&["devices"]).ok();
-    mullama(&["run", "--quiet", "--temperature", "11", "hi"]).fails(2, "temperature is 11, but must be 0..=10");
-    mullama(&["run", "--devices", "nosuch", "hi"]).fails(2, "no device named");
+    mullama(&["run", "--quiet", "--temperature", "11", "hi"]).fails(2, "--temperature is 11, but must be 0..=10");
+    mullama(&["run", "--devices", "nosuch", "hi"]).fails(2, "cannot load the embedded model: no device named");
     mullama(&["run", "nosuch.gguf", "hi"]).fails(3, "cannot open `nosuch.gguf`");
     mullama(&["run", "nosuch.gguf"]).fails(3, "cannot open `nosuch.gguf`");
     let full = command(&["info"]).stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).output();
     crate::outcome(&full.unwrap()).fails(3, "cannot write to standard output");
     mullama(&["run", "--timeout", "0.001", "--quiet", "Count to 20."]).fails(5, "took longer than 1 ms");
-    for wrong in [&["run", "--no-such-flag"][..], &[], &["run", "--top-k", "x", "hi"], &["nosuch"]] {
-        assert_eq!(mullama(wrong).code, Some(2), "{wrong:?}");
-    }
+    assert_eq!(mullama::<&str>(&[]).code, Some(2));
     assert!(mullama(&["--help"]).ok().contains("Exit codes: 0 success; 2 wrong usage"));
     assert!(mullama(&["--version"]).ok().starts_with("mullama "));
 }
@@ -46,7 +44,10 @@ fn an_interrupt_ends_with_130_and_what_there_is() {
 fn input_that_cannot_be_used_is_refused() {
     with_input(&["run"], b"").fails(2, "no tokens");
     with_input(&["run"], b"caf\xe9").fails(2, "standard input is not valid UTF-8 at byte 3");
-    mullama(&["run", ""]).fails(2, "no tokens");
+    for blank in ["", " ", "\n\t"] {
+        mullama(&["run", blank]).fails(2, "the prompt has no tokens");
+        with_input(&["run", "-"], blank.as_bytes()).fails(2, "the prompt has no tokens");
+    }
     with_input(&["run"], &vec![b'a'; (16 << 20) + 1]).fails(2, "the limit is 16777216");
     mullama(&["run", "--ctx-size", "8", "Who are you?"]).fails(2, "but the context holds 8");
     mullama(&["run", "--json-schema", "{", "hi"]).fails(2, "`{` is not the JSON that is expected");
@@ -58,7 +59,6 @@ fn input_that_cannot_be_used_is_refused() {
     }
     mullama(&["tokenize", "--decode", "1 x"]).fails(2, "`x` is not a token's id");
     mullama(&["tokenize", "--decode", "99999"]).fails(2, "token 99999 does not exist");
-    assert_eq!(mullama(&["run", "--", "-5"]).code, Some(0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod chat;
 mod failures;
 mod models;
 mod run;
+mod usage;
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -48,7 +48,7 @@ fn a_quantized_model_runs_and_half_written_files_do_not_stay() {
     let again = again.to_str().unwrap();
     let refused = mullama(&["quantize", output, again, "Q4_K_M"]);
     assert!(refused.err.contains("hint: --allow-requantize"), "{refused:?}");
-    refused.fails(2, "allow_requantize");
+    refused.fails(2, "the input is q8_0 already; to quantize it again loses more");
     mullama(&["quantize", "--allow-requantize", output, again, "Q4_K_M"]).ok();
     mullama(&["quantize", output, output, "Q4_0"]).fails(2, "must be another file than the input");
     let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
@@ -81,7 +81,9 @@ fn texts_become_vectors() {
     assert_eq!((each.len(), each[0].len()), (3, 384)); // [CLS] cat [SEP]
 
     with_input(&["embed", model], b"").fails(2, "no tokens");
-    mullama(&["run", model, "hi"]).fails(2, "not supported");
+    let refused = mullama(&["run", model, "hi"]);
+    assert!(refused.err.contains("mullama embed") && !refused.err.contains("Embedder"), "{refused:?}");
+    refused.fails(2, "generation with this model is not supported");
     mullama(&["rerank", model, "what?", "that"]).fails(2, "ranking with this model is not supported");
 }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::sampler::argmax;
 use super::*;
 
 type Change = fn(&mut SamplingParams, f32);
