@@ -40,7 +40,7 @@
 //!
 //! # What it does not do
 //!
-//! It is blocking and has no runtime: `mullama-async` has. A hostile model file can still make llama.cpp abort the
+//! It is blocking and has no runtime; `mullama-async` is to have one. A hostile model file can still make llama.cpp abort the
 //! process: what is known to is refused beforehand ([`gguf::Gguf::check`]), but only a process of its own contains the
 //! rest. Load models that you trust.
 

@@ -6,7 +6,7 @@ use xshell::{Shell, cmd};
 use crate::workspace;
 
 pub(super) fn run(sh: &Shell) -> Result<()> {
-    project(sh, "", TEXT_MAIN)?;
+    project(sh, "\"demo-models\"", TEXT_MAIN)?;
     project(sh, "\"whisper\"", WHISPER_MAIN)
 }
 
