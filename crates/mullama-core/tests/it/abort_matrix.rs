@@ -244,7 +244,7 @@ fn broken_grammars_are_refused_with_llama_cpps_reason() {
         format!("root ::= {}", "\"a\"{0,2000} ".repeat(500)),
     ] {
         let refused = Grammar::gbnf(ambiguous).and_then(|grammar| grammar.check(&model));
-        assert!(matches!(refused, Err(Error::Grammar { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Grammar { .. } | Error::Timeout { .. })), "{refused:?}");
     }
     let ambiguous = Grammar::gbnf(format!("root ::= r0\n{chain}r1500 ::= \"a\"\n")).unwrap();
     let refused = generate(SamplingParams { grammar: Some(ambiguous), ..SamplingParams::greedy() });
