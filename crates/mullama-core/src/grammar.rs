@@ -11,7 +11,7 @@ use crate::ffi;
 use crate::model::Model;
 use crate::prepare::Preparer;
 use crate::tokenizer::TokenId;
-pub(crate) use limits::{check_schema, json_depth};
+pub(crate) use limits::{check_schema, json_depth, json_depth_within};
 
 /// A grammar in llama.cpp's GBNF. Tokens that cannot continue it are never chosen.
 ///

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::message::{ChatMessage, FunctionCall, Role, ToolCall};
 use crate::error::{Error, Result};
 use crate::ffi::ChatParserPtr;
+use crate::grammar::json_depth_within;
 use crate::prepare::Preparer;
 
 /// Parses one answer, as it comes or at the end.
@@ -139,9 +140,9 @@ impl ChatParser {
 
     fn run(&self, partial: bool) -> Result<Message> {
         // The parser recurses with the depth of what the model wrote.
-        let depth = self.text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+        let depth = json_depth_within(&self.text);
         if depth > MAX_DEPTH {
-            let reason = format!("the answer opens {depth} brackets, the limit is {MAX_DEPTH}");
+            let reason = format!("its brackets are {depth} deep, the limit is {MAX_DEPTH}");
             return Err(Error::ChatParse { reason });
         }
         let json = if self.text.len() <= SHORT && depth <= SHORT_DEPTH {

@@ -149,9 +149,18 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Depth of brackets in a JSON text, outside of its strings; of any text, if it is none.
+/// Depth of brackets in a JSON text, outside of its strings.
 pub(crate) fn json_depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut string) = (0_usize, 0, false);
+    depth_from(text, false)
+}
+
+/// The depth that JSON anywhere in a text can have: whether it begins within a string depends on the quotes before it.
+pub(crate) fn json_depth_within(text: &str) -> usize {
+    depth_from(text, false).max(depth_from(text, true))
+}
+
+fn depth_from(text: &str, mut string: bool) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
@@ -220,5 +229,9 @@ mod tests {
     fn depth_of_json() {
         assert_eq!(json_depth(r#"{"a": [1, [2]], "b": "[[[[\"[["}"#), 3);
         assert_eq!(json_depth(&"[".repeat(500)), 500);
+        // An inch, and then JSON whose strings close brackets.
+        let hidden = format!("5\" {}", "[\"]\",".repeat(300));
+        assert!(json_depth(&hidden) < 2 && json_depth_within(&hidden) == 300);
+        assert_eq!(json_depth_within(&"[x] {y}, ".repeat(500)), 1);
     }
 }

@@ -394,6 +394,12 @@ fn what_would_recurse_or_abort_in_the_chat_engine_is_refused() {
             }
         }
     }
+    // Many brackets that are not deep are an answer like any other.
+    let plain = template.render(&ChatRequest::new([ChatMessage::user("Hi")])).unwrap();
+    let flat = "[x] {y}, ".repeat(6_000);
+    let mut parser = plain.parser().unwrap();
+    assert!(!parser.push(&flat).unwrap().is_empty());
+    assert_eq!(parser.finish().unwrap().1.text().trim(), flat.trim());
     // An end token in what the grammar is fed before the answer.
     let begun = ChatRequest {
         continue_final_message: true,
