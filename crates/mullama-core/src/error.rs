@@ -208,6 +208,12 @@ pub enum Error {
         /// When a place is likely to be free.
         retry_after: Duration,
     },
+    /// The engine has ended.
+    #[error("the engine has stopped: {reason}")]
+    EngineStopped {
+        /// Why.
+        reason: String,
+    },
     /// The system gave no thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -283,7 +289,7 @@ impl Error {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::Thread(_) => ErrorKind::Unavailable,
+            Self::Thread(_) | Self::EngineStopped { .. } => ErrorKind::Unavailable,
             Self::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -66,6 +66,8 @@ mod context;
 #[cfg(feature = "native")]
 mod embed;
 #[cfg(feature = "native")]
+mod engine;
+#[cfg(feature = "native")]
 mod generate;
 #[cfg(feature = "native")]
 mod grammar;
@@ -93,6 +95,10 @@ pub use {
     },
     context::{CancelToken, Context, ContextBuilder, ContextParams, FlashAttention, KvType, Perf},
     embed::{Embedder, EmbedderBuilder, Embedding, Pooling},
+    engine::{
+        CancelHandle, Engine, EngineBuilder, EngineParams, EngineStats, GenerationRequest, GenerationStream,
+        HistogramBucket, HistogramSnapshot, KvLayout, Pending, Priority, RequestPrompt, Speculation, ThreadPolicy,
+    },
     generate::{
         FinishReason, Generation, GenerationParams, Prompt, Summary, TextDecoder, Timings, TokenEvent, TokenLogprob,
         Usage,

@@ -14,6 +14,7 @@ pub use params::{KvOverride, KvOverrideValue, LoraSpec, ModelParams, SplitMode};
 use crate::chat::ChatTemplate;
 use crate::context::ContextBuilder;
 use crate::embed::EmbedderBuilder;
+use crate::engine::EngineBuilder;
 use crate::error::{Error, Result};
 use crate::ffi::{self, LoadSource, ModelPtr, RawModelParams};
 use crate::gguf::Gguf;
@@ -80,6 +81,11 @@ impl Model {
     /// Starts to say how a [`Context`](crate::Context) on this model is to be made.
     pub fn context(&self) -> ContextBuilder {
         ContextBuilder::new(self)
+    }
+
+    /// Starts to say how an [`Engine`](crate::Engine) on this model is to be made.
+    pub fn engine(&self) -> EngineBuilder {
+        crate::engine::Engine::builder(self)
     }
 
     /// Starts to say how an [`Embedder`](crate::Embedder) on this model is to be made.
@@ -224,6 +230,13 @@ impl Model {
         self.ptr().is_recurrent() || self.ptr().is_hybrid()
     }
 
+    /// Does it generate text, as far as its metadata says?
+    pub(crate) fn is_generative(&self) -> bool {
+        let pools = |value: &String| value != "0";
+        let pooled = self.metadata().iter().any(|(key, value)| key.ends_with(".pooling_type") && pools(value));
+        !self.is_vocab_only() && !self.has_encoder() && self.has_decoder() && !pooled
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
     }
@@ -262,6 +275,12 @@ impl Model {
     ) -> Result<R> {
         let ptr = Arc::clone(self.ptr());
         self.inner.shared.preparer.run(what, limit, move || job(&ptr))
+    }
+}
+
+impl From<&Self> for Model {
+    fn from(model: &Self) -> Self {
+        model.clone()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::grammar::Grammar;
 use crate::tokenizer::{TokenId, Tokenizer};
-pub(crate) use sampler::{Sampler, TemplateState};
+pub(crate) use sampler::{Rows, Sampler, TemplateState};
 
 /// How tokens are chosen: every sampler of llama.cpp, with the names, defaults and meaning of llama.cpp's server.
 ///

@@ -102,6 +102,19 @@ extern "C" int32_t mullama_memory_seq_add(
     });
 }
 
+extern "C" int32_t mullama_memory_seq_cp(
+        llama_context * ctx, llama_seq_id from, llama_seq_id to, llama_pos end, bool whole, char * err, size_t err_len) {
+    return mullama_guard(err, err_len, (int32_t) MULLAMA_EXCEPTION, [&]() -> int32_t {
+        const llama_memory_t memory = llama_get_memory(ctx);
+        if (memory == nullptr) {
+            throw std::runtime_error("this model keeps no memory");
+        }
+        // llama.cpp asserts that a copy between streams is of everything.
+        llama_memory_seq_cp(memory, from, to, -1, whole ? -1 : end);
+        return MULLAMA_OK;
+    });
+}
+
 extern "C" size_t mullama_state_size(llama_context * ctx, llama_seq_id seq, char * err, size_t err_len) {
     return mullama_guard(err, err_len, (size_t) 0, [&] { return llama_state_seq_get_size(ctx, seq); });
 }

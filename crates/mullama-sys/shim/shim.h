@@ -48,6 +48,12 @@ int32_t mullama_memory_seq_rm(
 int32_t mullama_memory_seq_add(
     struct llama_context * ctx, llama_seq_id seq, llama_pos from, llama_pos to, llama_pos delta, char * err, size_t err_len);
 
+// Makes `to` hold what `from` holds: below position `end`, or `whole`. Where each sequence has cells of its own only the
+// whole can be copied (llama.cpp asserts it), and the copy is made with the next decode: `from` must not take up a saved
+// state before. MULLAMA_OK or MULLAMA_EXCEPTION.
+int32_t mullama_memory_seq_cp(
+    struct llama_context * ctx, llama_seq_id from, llama_seq_id to, llama_pos end, bool whole, char * err, size_t err_len);
+
 // Bytes, or 0 on failure.
 size_t mullama_state_size(struct llama_context * ctx, llama_seq_id seq, char * err, size_t err_len);
 size_t mullama_state_get(struct llama_context * ctx, llama_seq_id seq, uint8_t * dst, size_t size, char * err, size_t err_len);

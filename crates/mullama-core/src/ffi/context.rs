@@ -199,6 +199,20 @@ impl ContextPtr {
         unsafe { sys::mullama_memory_seq_add(self.as_ptr(), sequence, from, to, delta, text, len) == 1 }
     }
 
+    /// Makes sequence `to`, which must be empty, hold what `from` holds below position `end` (`None`: all of it; the only
+    /// form that is allowed where each sequence has cells of its own, and done with the next decode there).
+    pub(crate) fn copy(&mut self, from: i32, to: i32, end: Option<i32>) -> Result<(), String> {
+        debug_assert!(from >= 0 && to >= 0 && from != to);
+        let mut error = ErrorText::new();
+        let (text, len) = error.parts();
+        let (end, whole) = (end.unwrap_or(-1), end.is_none());
+        // SAFETY: the context is live; both sequences are in range (the caller's own numbering).
+        match unsafe { sys::mullama_memory_seq_cp(self.as_ptr(), from, to, end, whole, text, len) } {
+            0 => Ok(()),
+            _ => Err(error.message()),
+        }
+    }
+
     /// Does it keep what it computed? Encoders (BERT-like) have no memory, and cannot generate.
     pub(crate) fn has_memory(&self) -> bool {
         // SAFETY: the context is live.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{LogitBias, SamplingParams};
 use crate::error::{Error, Result};
-use crate::ffi::{SampleError, SamplerPtr};
+use crate::ffi::{ContextPtr, SampleError, SamplerPtr};
 use crate::grammar::{DEADLINE, Grammar};
 use crate::model::Model;
 use crate::prepare::Preparer;
@@ -29,6 +29,24 @@ impl TemplateState {
         into.insert("thinking_end_tags".to_owned(), self.thinking_end_tags.clone().into());
         let budget = self.reasoning_budget.and_then(|tokens| i32::try_from(tokens).ok()).unwrap_or(-1);
         into.insert("reasoning_budget_tokens".to_owned(), budget.into());
+    }
+}
+
+/// Where rows of logits come from: a context of llama.cpp, or a script in tests.
+pub(crate) trait Rows {
+    /// Output row `row` of the last batch (-1 the last one).
+    fn logits(&mut self, row: i32) -> Option<&[f32]>;
+    /// The context, which a chain reads for itself.
+    fn context(&mut self) -> Option<&mut ContextPtr>;
+}
+
+impl Rows for ContextPtr {
+    fn logits(&mut self, row: i32) -> Option<&[f32]> {
+        Self::logits(self, row)
+    }
+
+    fn context(&mut self) -> Option<&mut ContextPtr> {
+        Some(self)
     }
 }
 
@@ -114,16 +132,18 @@ impl Sampler {
         Ok(Self::Chain(Chain { sampler: Some(chain), deep, accepted: 0 }))
     }
 
-    /// The next token, from output row `index` of the last batch; accepted.
-    pub(crate) fn next(&mut self, context: &mut crate::ffi::ContextPtr, index: i32) -> Result<TokenId> {
+    /// The next token, from output row `row` of the last batch; accepted.
+    pub(crate) fn next(&mut self, rows: &mut impl Rows, row: i32) -> Result<TokenId> {
         let token = match self {
             Self::Argmax => {
-                let logits = context.logits(index);
+                let logits = rows.logits(row);
                 let logits = logits.ok_or_else(|| Error::Sample { reason: "there are no logits".to_owned() })?;
                 argmax(logits).ok_or(Error::NoToken)?
             }
             Self::Chain(chain) => {
-                let token = chain.sampler()?.sample(context, index).map_err(|error| match error {
+                let context = rows.context();
+                let context = context.ok_or_else(|| Error::Sample { reason: "there is no context".to_owned() })?;
+                let token = chain.sampler()?.sample(context, row).map_err(|error| match error {
                     SampleError::NoToken => Error::NoToken,
                     SampleError::Failed(reason) => Error::Sample { reason },
                 })?;

@@ -1,0 +1,209 @@
+//! From the engine's thread to a reader: a bounded channel that can be blocked on and awaited.
+
+use std::pin::Pin;
+use std::sync; // `gate` names it, and is compiled on another one in tests
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_channel::{Receiver, Sender};
+use futures_core::Stream;
+
+use super::Shared;
+use crate::chat::ChatPrompt;
+use crate::error::{Error, Result};
+use crate::generate::{Summary, TokenEvent};
+use gate::Gate;
+
+mod gate;
+
+/// The engine's end. Sending never waits: there is always room for what one step gives.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    sender: Sender<Result<TokenEvent>>,
+    gate: Arc<Gate>,
+    limit: usize,
+}
+
+impl Outlet {
+    pub(crate) fn new(limit: usize) -> (Self, Inlet) {
+        let (sender, receiver) = async_channel::bounded(limit + STEP);
+        let gate = Arc::new(Gate::default());
+        let inlet = Inlet { receiver: Box::pin(receiver), gate: Arc::clone(&gate), limit };
+        (Self { sender, gate, limit }, inlet)
+    }
+
+    /// Events after a pause are not sent before the reader has made room, so none is lost.
+    pub(crate) fn send(&self, event: Result<TokenEvent>) {
+        let outcome = self.sender.try_send(event);
+        debug_assert!(!matches!(outcome, Err(async_channel::TrySendError::Full(_))), "a step gives at most {STEP} events");
+    }
+
+    /// Is the reader so far behind that its sequence is to pause?
+    pub(crate) fn pause(&self) -> bool {
+        self.gate.pause(|| self.sender.len(), self.limit)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.gate.is_paused()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.gate.is_cancelled()
+    }
+}
+
+/// The reader's end.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    receiver: Pin<Box<Receiver<Result<TokenEvent>>>>,
+    gate: Arc<Gate>,
+    limit: usize,
+}
+
+/// What an engine tells of one request: [`TokenEvent`]s, the last of which is [`TokenEvent::Done`], or an error, after
+/// which nothing comes.
+///
+/// It is a blocking iterator, and can be polled by any async runtime ([`GenerationStream::poll_event`]; mullama-async's
+/// `TokenStream` is a `Stream` over it). Dropping it cancels the request: the engine stops computing it with the next
+/// step.
+#[derive(Debug)]
+pub struct GenerationStream {
+    inlet: Inlet,
+    engine: Arc<Shared>,
+    id: u64,
+    prompt_tokens: u32,
+    chat: Option<Box<ChatPrompt>>,
+    over: bool,
+}
+
+/// Stops a request from elsewhere.
+#[derive(Debug, Clone)]
+pub struct CancelHandle {
+    gate: Arc<Gate>,
+    engine: Arc<Shared>,
+}
+
+impl CancelHandle {
+    /// Ends the request with [`FinishReason::Cancelled`](crate::FinishReason::Cancelled), before the engine's next step.
+    pub fn cancel(&self) {
+        self.gate.cancel();
+        self.engine.wake();
+    }
+}
+
+impl GenerationStream {
+    pub(super) fn new(
+        inlet: Inlet,
+        engine: Arc<Shared>,
+        id: u64,
+        prompt_tokens: usize,
+        chat: Option<Box<ChatPrompt>>,
+    ) -> Self {
+        let prompt_tokens = u32::try_from(prompt_tokens).unwrap_or(u32::MAX);
+        Self { inlet, engine, id, prompt_tokens, chat, over: false }
+    }
+
+    /// The request's number in its engine, from 1.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Tokens of the prompt.
+    #[must_use]
+    pub fn prompt_tokens(&self) -> u32 {
+        self.prompt_tokens
+    }
+
+    /// The rendered conversation, where the request was one: its parser reads the answer.
+    #[must_use]
+    pub fn chat(&self) -> Option<&ChatPrompt> {
+        self.chat.as_deref()
+    }
+
+    /// Stops this request from elsewhere.
+    #[must_use]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { gate: Arc::clone(&self.inlet.gate), engine: Arc::clone(&self.engine) }
+    }
+
+    /// The next event, for async runtimes; `None` after the last.
+    pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<TokenEvent>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.inlet.receiver.as_mut().poll_next(context));
+        Poll::Ready(self.took(event))
+    }
+
+    /// Blocks until the end and returns the text.
+    ///
+    /// # Errors
+    /// Those of the request; the text up to then is lost, so iterate where it matters.
+    pub fn text(self) -> Result<String> {
+        self.complete().map(|(text, _)| text)
+    }
+
+    /// Blocks until the end and returns the text and what it took.
+    ///
+    /// # Errors
+    /// As [`GenerationStream::text`].
+    pub fn complete(self) -> Result<(String, Summary)> {
+        let mut whole = String::new();
+        for event in self {
+            match event? {
+                TokenEvent::Token { text, .. } | TokenEvent::Text { text } => whole.push_str(&text),
+                TokenEvent::Done(summary) => return Ok((whole, summary)),
+            }
+        }
+        Err(Error::Internal { what: "a generation ended without a summary".to_owned() })
+    }
+
+    fn took(&mut self, event: Option<Result<TokenEvent>>) -> Option<Result<TokenEvent>> {
+        let inlet = &self.inlet;
+        if inlet.gate.taken(|| inlet.receiver.len(), inlet.limit) {
+            self.engine.wake();
+        }
+        match event {
+            Some(Ok(TokenEvent::Done(_)) | Err(_)) => self.over = true,
+            Some(Ok(_)) => {}
+            // The engine's thread has ended without a word.
+            None if !self.over => {
+                self.over = true;
+                return Some(Err(self.engine.stopped()));
+            }
+            None => {}
+        }
+        event
+    }
+}
+
+impl Iterator for GenerationStream {
+    type Item = Result<TokenEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let event = self.inlet.receiver.recv_blocking().ok();
+        self.took(event)
+    }
+}
+
+impl std::iter::FusedIterator for GenerationStream {}
+
+impl Drop for GenerationStream {
+    fn drop(&mut self) {
+        if !self.over {
+            self.inlet.gate.cancel();
+            self.engine.wake();
+        }
+    }
+}
+
+
+/// Events of one step at most: a token for each guess and one more, the rest of the text, the end.
+const STEP: usize = 24;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! How much of the prompts goes into one step.
+
+use std::time::Duration;
+
+/// Learns from the time of past steps how many prompt tokens fit into one.
+///
+/// The cost of a prompt token changes with the depth of its context, the number of threads, other load: so this is a
+/// controller, not a model. It aims a little below the target, so that most steps end within it.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    target: f64,
+    /// Seconds of a step without prompts.
+    tokens_only: f64,
+    /// Prompt tokens beside running streams, and without any.
+    beside: Share,
+    alone: Share,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    tokens: f64,
+    limit: f64,
+}
+
+impl Pace {
+    /// `batch`: tokens of a batch at most; `micro`: tokens that are computed at once.
+    pub(crate) fn new(target: Duration, batch: usize, micro: usize) -> Self {
+        let limit = number(batch);
+        let beside = Share { tokens: FIRST.min(limit), limit };
+        Self {
+            target: target.as_secs_f64(),
+            tokens_only: 0.0,
+            beside,
+            // Nobody waits for a token; somebody may come, who then waits for this step.
+            alone: Share { tokens: number(micro), limit },
+        }
+    }
+
+    /// Prompt tokens for the next step.
+    pub(crate) fn prompt_tokens(&self, streams: usize) -> usize {
+        let share = if streams > 0 { self.beside } else { self.alone };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to the size of a batch")]
+        let tokens = share.tokens as usize;
+        tokens.max(1)
+    }
+
+    /// Tells how long a step took, with rows of running streams and tokens of prompts.
+    pub(crate) fn step(&mut self, streams: usize, prompt: usize, took: Duration) {
+        let took = took.as_secs_f64();
+        if prompt == 0 {
+            if streams > 0 {
+                let known = self.tokens_only;
+                self.tokens_only = if known == 0.0 { took } else { known + (took - known) * 0.1 };
+            }
+            return;
+        }
+        let (share, base, target) = if streams > 0 {
+            // Where the streams alone take all of the time, prompts get as much again: else they would never end.
+            (&mut self.beside, self.tokens_only, (self.target * AIM).max(self.tokens_only * 2.0))
+        } else {
+            (&mut self.alone, 0.0, self.target * AIM * ALONE)
+        };
+        let used = number(prompt);
+        if used < share.tokens * 0.5 {
+            return; // the prompts were short; this says little about longer ones
+        }
+        let spent = (took - base).max(took * 0.1).max(1e-6);
+        let wanted = used * ((target - base) / spent);
+        // One slow step is no reason to crawl, one fast one none to jump.
+        share.tokens = wanted.clamp(share.tokens * 0.5, share.tokens * 1.25).clamp(LEAST.min(share.limit), share.limit);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes of batches")]
+fn number(tokens: usize) -> f64 {
+    tokens as f64
+}
+
+/// Prompt tokens of the first step beside running streams.
+const FIRST: f64 = 32.0;
+/// A prompt is never cut into smaller pieces.
+const LEAST: f64 = 8.0;
+/// Where to aim, of the target.
+const AIM: f64 = 0.8;
+/// Steps may be so many times as long while no stream runs.
+const ALONE: f64 = 4.0;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// A machine with a fixed cost of a step and of a prompt token, and noise.
+        #[test]
+        fn settles_within_the_target(
+            fixed_ms in 1.0_f64..20.0,
+            token_us in 20.0_f64..2_000.0,
+            noise in prop::collection::vec(0.8_f64..1.2, 60),
+        ) {
+            let mut pace = Pace::new(Duration::from_millis(50), 2_048, 512);
+            let time = |tokens: usize, noise: f64| Duration::from_secs_f64((fixed_ms / 1e3 + number(tokens) * token_us / 1e6) * noise);
+            for noise in &noise {
+                pace.step(2, 0, time(2, *noise));
+            }
+            for noise in &noise {
+                let tokens = pace.prompt_tokens(2);
+                prop_assert!((1..=2_048).contains(&tokens));
+                pace.step(2, tokens, time(tokens, *noise));
+            }
+            let tokens = pace.prompt_tokens(2);
+            let settled = time(tokens, 1.0).as_secs_f64();
+            prop_assert!(settled < 0.060 || tokens <= 10, "{tokens} tokens take {settled} s");
+            prop_assert!(settled > 0.025 || tokens > 2_000, "{tokens} tokens take only {settled} s");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What goes into one batch.
+
+use super::{Schedule, Sequence};
+use crate::engine::decoder::Decoder;
+use crate::engine::request::Adapters;
+use crate::error::Error;
+use crate::generate::FinishReason;
+use crate::tokenizer::TokenId;
+use std::sync::Arc;
+
+/// A sequence's share of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// The request's number.
+    pub(super) id: u64,
+    /// Tokens to compute.
+    pub(super) tokens: usize,
+    /// What may follow them.
+    pub(super) guesses: Vec<TokenId>,
+    /// Is this the end of what is known, so that a token is to be chosen?
+    pub(super) output: bool,
+}
+
+impl Part {
+    pub(super) fn rows(&self) -> usize {
+        self.tokens + self.guesses.len()
+    }
+}
+
+impl<D: Decoder> Schedule<D> {
+    /// Chooses what to compute, having made room for it. Empty: nothing can be.
+    pub(super) fn plan(&mut self) -> Vec<Part> {
+        loop {
+            if !self.choose_group() {
+                return Vec::new();
+            }
+            let parts = self.parts();
+            let need = parts.iter().map(Part::rows).sum();
+            if parts.is_empty() || self.slots.make_room(&mut self.decoder, need, &self.stats) {
+                return parts;
+            }
+            // Cells are short: the youngest gives its own.
+            let Some(youngest) = self.youngest() else { return Vec::new() };
+            if self.running.len() > 1 {
+                self.set_back(youngest);
+            } else {
+                let now = self.decoder.now();
+                let how = if self.running[youngest].has_started() {
+                    Ok(FinishReason::Length)
+                } else {
+                    Err(Error::ContextFull { limit: self.decoder.shape().cells })
+                };
+                self.end(youngest, how, now);
+            }
+        }
+    }
+
+    fn is_ready(sequence: &Sequence<D::Vocabulary>) -> bool {
+        !sequence.job.outlet.is_paused()
+    }
+
+    /// Chooses the adapters of this step: all rows of a batch are computed with the same. False: nobody is ready.
+    fn choose_group(&mut self) -> bool {
+        loop {
+            let ready = |sequence: &&Sequence<D::Vocabulary>| Self::is_ready(sequence);
+            let same =
+                |sequence: &&Sequence<D::Vocabulary>| sequence.job.adapters.identity == self.adapters.identity;
+            let stays = self.running.iter().filter(ready).any(|sequence| same(&sequence));
+            let others = self.running.iter().filter(ready).filter(|sequence| !same(sequence));
+            // In turns: the group whose request is the oldest that this group has kept waiting.
+            let next = others.min_by_key(|sequence| {
+                (sequence.job.progress.last.or(sequence.job.progress.admitted), sequence.job.id)
+            });
+            match next {
+                Some(next) if !stays || self.group_steps >= GROUP_STEPS => {
+                    let adapters = Arc::clone(&next.job.adapters);
+                    if self.adapt(adapters) {
+                        return true;
+                    }
+                }
+                _ => {
+                    self.group_steps += 1;
+                    return stays;
+                }
+            }
+        }
+    }
+
+    /// False: the adapters cannot be used, and those that wanted them have been told.
+    fn adapt(&mut self, adapters: Arc<Adapters>) -> bool {
+        self.group_steps = 0;
+        let Err(error) = self.decoder.adapt(&adapters.list) else {
+            self.adapters = adapters;
+            return true;
+        };
+        // What the context has now is not known.
+        self.adapters = Arc::new(Adapters::unknown());
+        let now = self.decoder.now();
+        let (path, reason) = match error {
+            Error::Lora { path, reason } => (path, reason),
+            other => (std::path::PathBuf::new(), other.to_string()),
+        };
+        while let Some(index) =
+            self.running.iter().position(|sequence| sequence.job.adapters.identity == adapters.identity)
+        {
+            self.end(index, Err(Error::Lora { path: path.clone(), reason: reason.clone() }), now);
+        }
+        false
+    }
+
+    fn parts(&mut self) -> Vec<Part> {
+        let (mut streams, mut prompts) = (Vec::new(), Vec::new());
+        for (index, sequence) in self.running.iter().enumerate() {
+            if !Self::is_ready(sequence) || sequence.job.adapters.identity != self.adapters.identity {
+                continue;
+            }
+            let left = sequence.job.tokens.len() - self.slots.length(sequence.slot);
+            if sequence.has_started() && left == 1 {
+                streams.push(index);
+            } else {
+                prompts.push((index, left));
+            }
+        }
+        let batch = self.decoder.shape().batch;
+        let mut free = batch - streams.len().min(batch);
+        let guesses = self.guesses(&streams, free.min(batch / 2));
+        let mut parts = Vec::with_capacity(streams.len() + prompts.len());
+        for (index, guesses) in streams.iter().zip(guesses) {
+            free -= guesses.len();
+            parts.push(Part { id: self.running[*index].job.id, tokens: 1, guesses, output: true });
+        }
+        let budget = self.pace.prompt_tokens(streams.len()).min(free);
+        for (index, tokens) in share(&prompts, budget) {
+            let sequence = &self.running[index];
+            let computed = self.slots.length(sequence.slot);
+            // A piece ends where a state is to be kept.
+            let stop = sequence.checkpoint.filter(|at| *at > computed && *at < computed + tokens);
+            let tokens = stop.map_or(tokens, |at| at - computed);
+            let output = computed + tokens == sequence.job.tokens.len();
+            parts.push(Part { id: sequence.job.id, tokens, guesses: Vec::new(), output });
+        }
+        parts
+    }
+
+    /// Guesses for each stream, together no more than `free`.
+    fn guesses(&mut self, streams: &[usize], free: usize) -> Vec<Vec<TokenId>> {
+        let shape = self.decoder.shape();
+        if self.guess.most() == 0 || !shape.partial_removal || streams.len() > MAX_GUESSING {
+            return vec![Vec::new(); streams.len()];
+        }
+        let (each, most) = (free / streams.len().max(1), self.guess.most());
+        let wants: Vec<_> = streams
+            .iter()
+            .map(|index| {
+                let sequence = &self.running[*index];
+                let room = shape.length - sequence.job.tokens.len().min(shape.length);
+                // The last token is chosen, not guessed.
+                let useful = sequence.job.writer.remaining().map_or(usize::MAX, |left| left.saturating_sub(1) as usize);
+                (sequence.slot, sequence.job.tokens.as_slice(), sequence.eager.min(most).min(each).min(room).min(useful))
+            })
+            .collect();
+        self.guess.propose(&wants)
+    }
+}
+
+impl Adapters {
+    fn unknown() -> Self {
+        Self { list: Vec::new(), identity: [0xFF; 32] }
+    }
+}
+
+/// Divides `budget` between prompts of which so many tokens are left: half for the one that came first, so that it ends
+/// some time, half for the shortest, so that short ones do not wait for long ones; what remains goes to the first.
+fn share(prompts: &[(usize, usize)], budget: usize) -> Vec<(usize, usize)> {
+    let Some(&(first, left)) = prompts.first() else { return Vec::new() };
+    if prompts.len() == 1 {
+        return vec![(first, left.min(budget))];
+    }
+    let mut others = prompts[1..].to_vec();
+    others.sort_by_key(|(index, left)| (*left, *index));
+    let mut shares = vec![(first, left.min(budget.div_ceil(2)))];
+    let mut rest = budget - shares[0].1;
+    for (index, left) in others {
+        let take = left.min(rest);
+        if take == 0 {
+            break;
+        }
+        rest -= take;
+        shares.push((index, take));
+    }
+    shares[0].1 += rest.min(left - shares[0].1);
+    shares
+}
+
+/// Steps after which another group of adapters has its turn: changing them rebuilds llama.cpp's graphs.
+const GROUP_STEPS: u32 = 8;
+/// With more streams than this the batch is full enough without guesses.
+const MAX_GUESSING: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::share;
+
+    proptest! {
+        #[test]
+        fn prompts_share_a_budget(lefts in prop::collection::vec(1_usize..300, 1..10), budget in 1_usize..400) {
+            let prompts: Vec<_> = lefts.iter().copied().enumerate().collect();
+            let shares = share(&prompts, budget);
+            let total: usize = shares.iter().map(|(_, tokens)| tokens).sum();
+            prop_assert_eq!(total, budget.min(lefts.iter().sum()), "nothing is left unused");
+            for (index, tokens) in &shares {
+                prop_assert!(*tokens > 0 && *tokens <= lefts[*index]);
+            }
+            let first = shares.iter().find(|(index, _)| *index == 0).map_or(0, |(_, tokens)| *tokens);
+            prop_assert!(first >= lefts[0].min(budget.div_ceil(2)), "the first always goes on");
+        }
+    }
+}
