@@ -12,6 +12,7 @@ mod bad_files;
 mod chat;
 mod context;
 mod embeddings;
+mod engine;
 mod gguf_writer;
 mod oracle;
 mod quantizing;
