@@ -5,7 +5,7 @@ mod params;
 use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub(crate) use params::check_scale;
@@ -20,7 +20,7 @@ use crate::ffi::{self, LoadSource, ModelPtr, RawModelParams};
 use crate::gguf::Gguf;
 use crate::lora::Lora;
 use crate::prepare::{Preparer, on_own_thread};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{TokenId, Tokenizer};
 
 /// A loaded model. Cloning is cheap: clones share the weights, which go when the last clone, context and adapter has.
 ///
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     path: PathBuf,
     fingerprint: [u8; 32],
     vocab_only: bool,
+    /// Found when first asked for.
+    end_tokens: OnceLock<Arc<[TokenId]>>,
     /// Positions are rows of a table: beyond its end lies other memory.
     learned_positions: bool,
 }
@@ -254,6 +256,13 @@ impl Model {
         self.inner.shared.n_vocab
     }
 
+    /// All tokens that end an answer.
+    pub(crate) fn end_tokens(&self) -> Arc<[TokenId]> {
+        let tokenizer = self.tokenizer();
+        let found = || (0..self.n_vocab()).map(TokenId).filter(|token| tokenizer.is_end_of_generation(*token)).collect();
+        Arc::clone(self.inner.shared.end_tokens.get_or_init(found))
+    }
+
     /// Tokenizes on a large stack.
     pub(crate) fn tokenize_deep(
         &self,
@@ -449,6 +458,7 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
         path,
         fingerprint: header.fingerprint(),
         vocab_only: params.vocab_only,
+        end_tokens: OnceLock::new(),
         learned_positions: header.tensors().iter().any(|tensor| tensor.name == "position_embd.weight"),
     })
 }

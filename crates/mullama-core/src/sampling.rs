@@ -291,7 +291,6 @@ impl SamplingParams {
         self.temperature <= 0.0
             && self.grammar.is_none()
             && self.logit_bias.is_empty()
-            && !self.ignore_eos
             && self.mirostat == Mirostat::Off
             && (self.repeat_penalty - 1.0).abs() < f32::EPSILON
             && self.frequency_penalty == 0.0

@@ -53,8 +53,8 @@ impl Rows for ContextPtr {
 /// One generation's choice of tokens.
 #[derive(Debug)]
 pub(crate) enum Sampler {
-    /// The largest logit; what the chain would choose, without the chain.
-    Argmax,
+    /// The largest logit, but for those of tokens that are not to come; what the chain would choose, without the chain.
+    Argmax { banned: Arc<[TokenId]> },
     Chain(Chain),
 }
 
@@ -114,7 +114,8 @@ impl Sampler {
             tokenizer.check(token)?;
         }
         if params.is_argmax() {
-            return Ok(Self::Argmax);
+            let banned = if params.ignore_eos { model.end_tokens() } else { Arc::default() };
+            return Ok(Self::Argmax { banned });
         }
         params.check_infill(&tokenizer)?;
         let json = Value::Object(params.write(context_length, template)).to_string();
@@ -135,10 +136,15 @@ impl Sampler {
     /// The next token, from output row `row` of the last batch; accepted.
     pub(crate) fn next(&mut self, rows: &mut impl Rows, row: i32) -> Result<TokenId> {
         let token = match self {
-            Self::Argmax => {
+            Self::Argmax { banned } => {
                 let logits = rows.logits(row);
                 let logits = logits.ok_or_else(|| Error::Sample { reason: "there are no logits".to_owned() })?;
-                argmax(logits).ok_or(Error::NoToken)?
+                let best = argmax(logits).ok_or(Error::NoToken)?;
+                if banned.contains(&TokenId(best)) {
+                    argmax_without(logits, banned).ok_or(Error::NoToken)?
+                } else {
+                    best
+                }
             }
             Self::Chain(chain) => {
                 let context = rows.context();
@@ -167,7 +173,7 @@ impl Sampler {
     /// The seed in use; `None` where nothing is random.
     pub(crate) fn seed(&self) -> Option<u32> {
         match self {
-            Self::Argmax => None,
+            Self::Argmax { .. } => None,
             Self::Chain(chain) => chain.sampler.as_ref().map(SamplerPtr::seed),
         }
     }
@@ -175,6 +181,17 @@ impl Sampler {
 
 /// Some 400,000 characters, for which 256 MiB of stack suffice.
 const MAX_WATCHED: u32 = 100_000;
+
+/// As [`argmax`], of the tokens that are not banned.
+fn argmax_without(logits: &[f32], banned: &[TokenId]) -> Option<i32> {
+    let mut left = logits.to_vec();
+    for token in banned {
+        if let Some(logit) = usize::try_from(token.0).ok().and_then(|index| left.get_mut(index)) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+    argmax(&left)
+}
 
 /// Index of the first largest finite number.
 pub(super) fn argmax(logits: &[f32]) -> Option<i32> {
