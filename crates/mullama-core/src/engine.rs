@@ -30,7 +30,7 @@ pub use request::{GenerationRequest, RequestPrompt};
 pub use stats::{EngineStats, HistogramBucket, HistogramSnapshot};
 pub use threads::ThreadPolicy;
 
-use crate::chat::ChatTemplate;
+use crate::chat::{ChatPrompt, ChatRequest, ChatTemplate};
 use crate::context::ContextParams;
 use crate::error::{Error, Result};
 use crate::generate::{GenerationParams, Prompt, Writer};
@@ -40,7 +40,7 @@ use crate::rerank::RerankScore;
 use crate::tokenizer::Tokenizer;
 use deliver::Outlet;
 use pooled::Pooled;
-use queue::Places;
+use queue::{Place, Places};
 use request::{Adapters, Job, Progress};
 use service::ServiceTime;
 use stats::Recorder;
@@ -124,6 +124,20 @@ struct Inbox {
     over: Option<String>,
 }
 
+/// A request that needs only a place.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    job: Job<Tokenizer>,
+    stream: GenerationStream,
+}
+
+#[cfg(feature = "parallel")]
+impl Prepared {
+    pub(crate) fn tokens(&self) -> &[crate::TokenId] {
+        &self.job.tokens
+    }
+}
+
 impl Shared {
     fn wake(&self) {
         if let Some(thread) = self.thread.get() {
@@ -157,44 +171,51 @@ impl Engine {
     /// [`Error::PromptTooLong`]; [`Error::Unsupported`] for models that do not generate; and those of
     /// [`Context::generate`](crate::Context::generate) and [`ChatTemplate::render`].
     pub fn submit(&self, request: impl Into<GenerationRequest>) -> Result<GenerationStream> {
-        let submitted = Instant::now();
+        let place = self.place()?;
+        self.hand_in(self.prepare(request.into())?, place)
+    }
+
+    /// A place in the queue.
+    pub(crate) fn place(&self) -> Result<Place> {
         let shared = &self.shared;
-        let Some(limit) = self.handle.length else {
+        if self.handle.length.is_none() {
             let reason = "it embeds or ranks texts; use `embed` or `rerank`";
             return Err(Error::Unsupported { what: "generation with this model", reason });
-        };
+        }
         if shared.closing.load(Ordering::Acquire) {
             return Err(shared.stopped());
         }
-        let Some(place) = shared.places.take() else {
+        shared.places.take().ok_or_else(|| {
             shared.stats.requests_rejected.add(1);
-            return Err(Error::Overloaded { capacity: shared.places.capacity(), retry_after: self.retry_after() });
-        };
-        let GenerationRequest { prompt, params, priority, lora, cache_salt, event_buffer } = request.into();
+            Error::Overloaded { capacity: shared.places.capacity(), retry_after: self.retry_after() }
+        })
+    }
+
+    /// All of a request that can be done before its turn: renders, tokenizes, builds the sampler.
+    pub(crate) fn prepare(&self, request: GenerationRequest) -> Result<Prepared> {
+        let submitted = Instant::now();
+        let GenerationRequest { prompt, params, priority, lora, cache_salt, event_buffer } = request;
         let buffer = event_buffer.unwrap_or(self.params().event_buffer);
         if !(1..=1 << 16).contains(&buffer) {
             return Err(Error::parameter("event_buffer", buffer, "1..=65,536 events"));
         }
         let adapters = self.adapters(lora)?;
         let key = adapters.key(cache_salt.as_deref());
-        let chat = self.render(&prompt)?;
+        let chat = match prompt {
+            RequestPrompt::Messages(ref request) => Some(Box::new(self.render(request)?)),
+            RequestPrompt::Chat(ref chat) => Some(chat.clone()),
+            _ => None,
+        };
         let source = match (&prompt, chat.as_deref()) {
-            (_, Some(chat)) => Prompt::Chat(chat),
-            (RequestPrompt::Chat(chat), _) => Prompt::Chat(chat),
             (RequestPrompt::Text(text), _) => Prompt::Text(text),
             (RequestPrompt::Tokens(tokens), _) => Prompt::Tokens(tokens),
-            (RequestPrompt::Messages(_), None) => {
-                return Err(Error::Internal { what: "a conversation was not rendered".to_owned() });
-            }
+            (_, Some(chat)) => Prompt::Chat(chat),
+            (_, None) => return Err(Error::Internal { what: "a conversation was not rendered".to_owned() }),
         };
-        let (tokens, writer) = Writer::prepare(self.model(), &source, &params, limit)?;
+        let (tokens, writer) = Writer::prepare(self.model(), &source, &params, self.handle.length.unwrap_or(0))?;
         let (outlet, inlet) = Outlet::new(buffer as usize);
-        let id = shared.ids.fetch_add(1, Ordering::Relaxed) + 1;
-        let chat = match prompt {
-            RequestPrompt::Chat(chat) => Some(chat),
-            _ => chat,
-        };
-        let stream = GenerationStream::new(inlet, Arc::clone(shared), id, tokens.len(), chat);
+        let id = self.shared.ids.fetch_add(1, Ordering::Relaxed) + 1;
+        let stream = GenerationStream::new(inlet, Arc::clone(&self.shared), id, tokens.len(), chat);
         let job = Job {
             id,
             prompt: tokens.len(),
@@ -209,9 +230,17 @@ impl Engine {
             submitted,
             deadline: params.timeout_ms.map(|ms| submitted + Duration::from_millis(ms)),
             outlet,
-            place: Some(place),
+            place: None,
             progress: Progress::default(),
         };
+        Ok(Prepared { job, stream })
+    }
+
+    /// Puts a request into the queue.
+    pub(crate) fn hand_in(&self, prepared: Prepared, place: Place) -> Result<GenerationStream> {
+        let Prepared { mut job, stream } = prepared;
+        job.place = Some(place);
+        let shared = &self.shared;
         let mut inbox = shared.inbox();
         if inbox.over.is_some() {
             drop(inbox);
@@ -335,17 +364,16 @@ impl Engine {
         Ok(Arc::new(Adapters::new(list)))
     }
 
-    fn render(&self, prompt: &RequestPrompt) -> Result<Option<Box<crate::ChatPrompt>>> {
-        let RequestPrompt::Messages(request) = prompt else { return Ok(None) };
+    fn render(&self, request: &ChatRequest) -> Result<ChatPrompt> {
         let template = &self.handle.template;
         let template = match template.get() {
             Some(template) => template,
             None => {
-                let made: ChatTemplate = self.model().chat_template()?;
+                let made = self.model().chat_template()?;
                 template.get_or_init(|| made)
             }
         };
-        Ok(Some(Box::new(template.render(request)?)))
+        template.render(request)
     }
 
     /// When a place in the queue is likely to be free: the time that a request takes, over those that run at once.

@@ -75,6 +75,8 @@ mod grammar;
 mod lora;
 #[cfg(feature = "native")]
 mod model;
+#[cfg(feature = "parallel")]
+mod parallel;
 #[cfg(feature = "native")]
 mod prepare;
 #[cfg(feature = "native")]
@@ -86,6 +88,10 @@ mod sampling;
 #[cfg(feature = "native")]
 mod tokenizer;
 
+#[cfg(feature = "parallel")]
+pub use parallel::{
+    BatchGenerationConfig, BatchOutput, BatchProgress, ParallelProcessor, ParallelProcessorBuilder, ThreadPoolConfig,
+};
 #[cfg(feature = "native")]
 pub use {
     backend::{Device, DeviceKind, devices, system_info},
