@@ -170,7 +170,7 @@ impl Stream for TokenStream {
         let budget = ready!(coop::poll_proceed(context));
         let event = ready!(self.inner.poll_event(context));
         budget.made_progress();
-        self.over = !matches!(event, Some(Ok(TokenEvent::Token { .. } | TokenEvent::Text { .. })));
+        self.over = matches!(event, None | Some(Err(_) | Ok(TokenEvent::Done(_))));
         Poll::Ready(event.map(|event| event.map_err(Into::into)))
     }
 }

@@ -20,7 +20,7 @@ pub(crate) type Slot = usize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) slots: usize,
-    /// Tokens of one sequence.
+    /// Tokens of one sequence, no more than there are cells.
     pub(crate) length: usize,
     /// Cells of the whole context.
     pub(crate) cells: usize,
@@ -130,7 +130,8 @@ impl Llama {
         let batch = Batch::new((ptr.n_batch() as usize).min(batch as usize));
         let shape = Shape {
             slots: engine.sequences as usize,
-            length: params.length as usize,
+            // More than there are cells for would be shifted, or end, too late.
+            length: params.length.min(cells) as usize,
             cells: cells as usize,
             batch: batch.capacity(),
             unified,

@@ -47,6 +47,11 @@ impl Outlet {
         self.gate.is_paused()
     }
 
+    /// Events that the reader has not taken.
+    pub(crate) fn held(&self) -> usize {
+        self.sender.len()
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.gate.is_cancelled()
     }
@@ -58,6 +63,33 @@ pub(crate) struct Inlet {
     receiver: Pin<Box<Receiver<Result<TokenEvent>>>>,
     gate: Arc<Gate>,
     limit: usize,
+}
+
+/// A reader who does not wait.
+#[cfg(test)]
+impl Inlet {
+    pub(crate) fn take(&self) -> Option<Result<TokenEvent>> {
+        let event = self.receiver.try_recv().ok();
+        self.gate.taken(|| self.receiver.len(), self.limit);
+        event
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.receiver.len()
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.gate.is_paused()
+    }
+
+    /// Will nothing more be sent?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.receiver.is_closed()
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.gate.cancel();
+    }
 }
 
 /// What an engine tells of one request: [`TokenEvent`]s, the last of which is [`TokenEvent::Done`], or an error, after

@@ -70,6 +70,8 @@ pub(crate) enum Verdict {
     Take,
     /// It stays; the next may be served before it.
     Pass,
+    /// As `Pass`, and it does not count among those that were asked.
+    Skip,
     /// It stays, and so do all behind it.
     Stop,
 }
@@ -98,10 +100,15 @@ impl<T> Waiting<T> {
     /// Goes through those that wait, in order, until one is to be taken; at most `look` of each class are asked.
     pub(crate) fn take(&mut self, look: usize, mut judge: impl FnMut(&mut T) -> Verdict) -> Option<T> {
         for class in [&mut self.interactive, &mut self.batch] {
-            for index in 0..class.len().min(look) {
+            let mut asked = 0;
+            for index in 0..class.len() {
+                if asked >= look {
+                    break;
+                }
                 match judge(&mut class[index]) {
                     Verdict::Take => return class.remove(index),
-                    Verdict::Pass => {}
+                    Verdict::Pass => asked += 1,
+                    Verdict::Skip => {}
                     Verdict::Stop => return None,
                 }
             }
@@ -125,6 +132,10 @@ impl<T> Waiting<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.interactive.iter().chain(&self.batch)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.interactive.iter_mut().chain(&mut self.batch)
     }
 
     pub(crate) fn has_interactive(&self) -> bool {

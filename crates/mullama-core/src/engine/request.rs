@@ -156,6 +156,25 @@ pub(crate) struct Job<V> {
     pub(crate) progress: Progress,
 }
 
+impl<V> Job<V> {
+    /// Its reader is behind from now on.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        (self.progress.paused, self.progress.unread) = (Some(now), self.outlet.held());
+    }
+
+    /// Looks whether its reader has taken something meanwhile.
+    pub(crate) fn note_reader(&mut self, now: Instant) {
+        if self.progress.paused.is_none() {
+            return;
+        }
+        if !self.outlet.is_paused() {
+            self.progress.paused = None;
+        } else if self.outlet.held() < self.progress.unread {
+            self.pause(now);
+        }
+    }
+}
+
 /// What a request has seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Progress {
@@ -167,8 +186,10 @@ pub(crate) struct Progress {
     pub(crate) last: Option<Instant>,
     /// Tokens of the prompt that were not computed.
     pub(crate) cached: usize,
-    /// Since when its reader is behind.
+    /// Since when its reader is behind and has taken nothing.
     pub(crate) paused: Option<Instant>,
+    /// Events that it had not taken then.
+    pub(crate) unread: usize,
     /// Waits until this request has computed so many tokens of the prefix that both have.
     pub(crate) behind: Option<(u64, usize)>,
 }

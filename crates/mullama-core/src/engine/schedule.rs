@@ -5,7 +5,7 @@
 mod plan;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,9 +105,12 @@ impl<D: Decoder> Schedule<D> {
         let now = self.decoder.now();
         self.sweep(now);
         self.admit(now);
+        let running = self.running.len();
         let computed = self.compute();
         self.tell_gauges();
-        if computed { Next::Go } else { Next::Sleep(self.next_deadline()) }
+        // What ended before it was computed has left its place to those that wait.
+        let left = self.running.len() < running && self.waiting.len() > 0;
+        if computed || left { Next::Go } else { Next::Sleep(self.next_deadline()) }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -141,6 +144,7 @@ impl<D: Decoder> Schedule<D> {
                 .then_some(Err(Error::Timeout { what: "the reader of the answer", limit }))
         };
         let limit = self.reader_timeout;
+        self.waiting.iter_mut().for_each(|job| job.note_reader(now));
         for job in self.waiting.remove_if(|job| verdict(job, limit).is_some()) {
             if let Some(end) = verdict(&job, limit) {
                 self.finish(job, end, now);
@@ -149,9 +153,7 @@ impl<D: Decoder> Schedule<D> {
         let mut index = 0;
         while let Some(sequence) = self.running.get_mut(index) {
             let job = &mut sequence.job;
-            if !job.outlet.is_paused() {
-                job.progress.paused = None;
-            }
+            job.note_reader(now);
             match verdict(job, limit) {
                 Some(end) => self.end(index, end, now),
                 None => index += 1,
@@ -161,29 +163,33 @@ impl<D: Decoder> Schedule<D> {
 
     /// Gives sequences to those that wait.
     fn admit(&mut self, now: Instant) {
-        while self.waiting.len() > 0 {
-            if !self.slots.has_free() && !self.set_back_for_others() {
-                return;
-            }
-            let look = LOOK;
+        while self.waiting.len() > 0 && (self.slots.has_free() || self.could_set_back()) {
             let (slots, running, decoder, stats) =
                 (&mut self.slots, &self.running, &mut self.decoder, &self.stats);
-            let mut placed = None;
-            let job = self.waiting.take(look, |job| {
-                if job.outlet.is_paused() || must_follow(job, running, slots, decoder.shape().partial_removal) {
+            let (mut placed, mut short) = (None, None);
+            let job = self.waiting.take(LOOK, |job| {
+                if job.outlet.is_paused() {
+                    return Verdict::Skip;
+                }
+                if must_follow(job, running, slots, decoder.shape().partial_removal) {
                     return Verdict::Pass;
                 }
-                placed = slots.place(decoder, &job.tokens, &job.key, job.cache, stats);
-                if placed.is_some() { Verdict::Take } else { Verdict::Stop }
-            });
-            let (Some(job), Some(placed)) = (job, placed) else {
-                if self.running.is_empty() && !self.waits_for_reader() {
-                    self.refuse_first(now);
-                    continue;
+                if slots.has_free() {
+                    placed = slots.place(decoder, &job.tokens, &job.key, job.cache, stats);
                 }
-                return;
-            };
-            self.start(job, placed.slot, placed.cached, now);
+                if placed.is_some() {
+                    return Verdict::Take;
+                }
+                short = Some(job.priority);
+                Verdict::Stop
+            });
+            match (job, placed, short) {
+                (Some(job), Some(placed), _) => self.start(job, placed.slot, placed.cached, now),
+                // The same one is asked again: what was set back for it stands behind it, or sleeps.
+                (_, _, Some(priority)) if self.set_back_for(priority) => {}
+                (_, _, Some(_)) if self.running.is_empty() => self.refuse_first(now),
+                _ => return,
+            }
         }
     }
 
@@ -213,22 +219,22 @@ impl<D: Decoder> Schedule<D> {
         }
     }
 
-    fn waits_for_reader(&self) -> bool {
-        self.waiting.iter().all(|job| job.outlet.is_paused())
+    /// Would [`Schedule::set_back_for`] find one, for anybody who waits?
+    fn could_set_back(&self) -> bool {
+        let interactive = self.waiting.has_interactive();
+        self.running.iter().any(|sequence| {
+            sequence.job.outlet.is_paused() || (interactive && sequence.job.priority == Priority::Batch)
+        })
     }
 
-    /// Sets a running request back, so that another can be served before it: one whose reader sleeps, or a batch request
-    /// for an interactive one.
-    fn set_back_for_others(&mut self) -> bool {
-        if self.waits_for_reader() {
-            return false;
-        }
+    /// Sets a running request back for one of this class that waits: one whose reader sleeps, or a batch request for an
+    /// interactive one. False: there is none.
+    fn set_back_for(&mut self, priority: Priority) -> bool {
         let asleep = self.running.iter().enumerate().filter(|(_, sequence)| sequence.job.outlet.is_paused());
         let asleep = asleep.min_by_key(|(_, sequence)| sequence.job.progress.paused).map(|(index, _)| index);
         let least = asleep.or_else(|| {
-            let wanted = self.waiting.has_interactive();
             let batch = self.running.iter().enumerate();
-            let batch = batch.filter(|(_, sequence)| wanted && sequence.job.priority == Priority::Batch);
+            let batch = batch.filter(|(_, sequence)| priority < sequence.job.priority);
             batch.max_by_key(|(_, sequence)| sequence.job.id).map(|(index, _)| index)
         });
         least.map(|index| self.set_back(index)).is_some()
@@ -242,10 +248,10 @@ impl<D: Decoder> Schedule<D> {
         self.waiting.push_first(sequence.job.priority, sequence.job);
     }
 
-    /// The one to set back when cells are short: of the lowest class, one whose reader sleeps, the youngest.
+    /// The one to set back when cells are short: one whose reader sleeps, of the lowest class, the youngest.
     fn youngest(&self) -> Option<usize> {
         let order = |sequence: &Sequence<D::Vocabulary>| {
-            (sequence.job.priority, sequence.job.outlet.is_paused(), sequence.job.id)
+            (sequence.job.outlet.is_paused(), sequence.job.priority, sequence.job.id)
         };
         (0..self.running.len()).max_by_key(|index| order(&self.running[*index]))
     }
@@ -255,6 +261,13 @@ impl<D: Decoder> Schedule<D> {
         let sequence = self.running.remove(index);
         self.slots.release(sequence.slot);
         self.finish(sequence.job, how, now);
+    }
+
+    /// Ends one that has no room even by itself.
+    fn end_without_room(&mut self, index: usize, now: Instant) {
+        let started = self.running[index].has_started();
+        let limit = self.decoder.shape().cells;
+        self.end(index, if started { Ok(FinishReason::Length) } else { Err(Error::ContextFull { limit }) }, now);
     }
 
     fn finish(&mut self, mut job: Job<D::Vocabulary>, how: Result<FinishReason>, now: Instant) {
@@ -277,6 +290,9 @@ impl<D: Decoder> Schedule<D> {
         if let Some(admitted) = progress.admitted {
             self.service.note(now.duration_since(admitted));
         }
+        // Before the last event: who has read it finds the numbers without this request.
+        self.tell_gauges();
+        drop(job.place.take());
         match how {
             Ok(reason) => {
                 let text = job.writer.rest_of_text();
@@ -299,7 +315,8 @@ impl<D: Decoder> Schedule<D> {
     fn next_deadline(&self) -> Option<Instant> {
         let jobs = self.waiting.iter().chain(self.running.iter().map(|sequence| &sequence.job));
         let times = jobs.flat_map(|job| {
-            let asleep = job.progress.paused.zip(self.reader_timeout).map(|(since, limit)| since + limit);
+            let paused = job.progress.paused.filter(|_| job.outlet.is_paused());
+            let asleep = paused.zip(self.reader_timeout).map(|(since, limit)| since + limit);
             [job.deadline, asleep]
         });
         times.flatten().min()

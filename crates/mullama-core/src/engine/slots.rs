@@ -85,6 +85,9 @@ impl Slots {
         let slot = self.choose(length, &sources)?;
         let prefix = &usable[..length];
         let ready = if sources.contains(&Source::Slot(slot)) {
+            if !self.is_cheap(slot, length) {
+                self.save(decoder, slot, stats);
+            }
             self.truncate(decoder, slot, length)
         } else {
             self.evict(decoder, slot, stats);

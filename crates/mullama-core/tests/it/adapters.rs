@@ -10,7 +10,7 @@ use crate::{shared, tokenizing::assert_kind};
 const MODEL: &str = "models/llm/stories260K-f32.gguf";
 
 /// An adapter of rank 1 for the output of the first layer's feed-forward net: W + scale * alpha / rank * b a.
-fn adapter(folder: &Path, name: &str, architecture: &str, width: usize) -> PathBuf {
+pub(crate) fn adapter(folder: &Path, name: &str, architecture: &str, width: usize) -> PathBuf {
     let path = folder.join(name);
     let metadata = [
         ("general.type", Meta::Str("adapter")),

@@ -18,7 +18,31 @@ pub(crate) struct Tensor {
 
 /// Writes a whole file.
 pub(crate) fn write(path: &Path, metadata: &[(&str, Meta<'_>)], tensors: &[Tensor]) {
-    let mut file = header(tensors.len(), metadata.len());
+    write_with(path, (&[], 0), metadata, tensors);
+}
+
+/// Writes another model with the vocabulary of one that is there.
+pub(crate) fn write_with_vocabulary(from: &Path, to: &Path, metadata: &[(&str, Meta<'_>)], tensors: &[Tensor]) {
+    let bytes = std::fs::read(from).unwrap();
+    let mut reader = Reader { bytes: &bytes, at: 8 };
+    let (_, key_count) = (reader.u64(), reader.u64());
+    let (mut keys, mut count) = (Vec::new(), 0);
+    for _ in 0..key_count {
+        let start = reader.at;
+        let key = reader.text();
+        let kind = reader.u32();
+        reader.skip_value(kind);
+        if key.starts_with("tokenizer.") {
+            keys.extend_from_slice(&bytes[start..reader.at]);
+            count += 1;
+        }
+    }
+    write_with(to, (&keys, count), metadata, tensors);
+}
+
+fn write_with(path: &Path, (keys, count): (&[u8], usize), metadata: &[(&str, Meta<'_>)], tensors: &[Tensor]) {
+    let mut file = header(tensors.len(), metadata.len() + count);
+    file.extend_from_slice(keys);
     for (key, value) in metadata {
         push_text(&mut file, key);
         match value {

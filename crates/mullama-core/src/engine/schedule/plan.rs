@@ -4,7 +4,6 @@ use super::{Schedule, Sequence};
 use crate::engine::decoder::Decoder;
 use crate::engine::request::Adapters;
 use crate::error::Error;
-use crate::generate::FinishReason;
 use crate::tokenizer::TokenId;
 use std::sync::Arc;
 
@@ -44,13 +43,7 @@ impl<D: Decoder> Schedule<D> {
             if self.running.len() > 1 {
                 self.set_back(youngest);
             } else {
-                let now = self.decoder.now();
-                let how = if self.running[youngest].has_started() {
-                    Ok(FinishReason::Length)
-                } else {
-                    Err(Error::ContextFull { limit: self.decoder.shape().cells })
-                };
-                self.end(youngest, how, now);
+                self.end_without_room(youngest, self.decoder.now());
             }
         }
     }

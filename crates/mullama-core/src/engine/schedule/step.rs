@@ -108,8 +108,8 @@ impl<D: Decoder> Schedule<D> {
             });
             match outcome {
                 Ok(None) => {
-                    if sequence.job.outlet.pause() && sequence.job.progress.paused.is_none() {
-                        sequence.job.progress.paused = Some(now);
+                    if sequence.job.outlet.pause() {
+                        sequence.job.pause(now);
                         self.stats.reader_stalls.add(1);
                     }
                 }
@@ -130,10 +130,11 @@ impl<D: Decoder> Schedule<D> {
         tracing::warn!("no cells for a batch of {} tokens", parts.iter().map(Part::rows).sum::<usize>());
         self.take_back(parts);
         let Some(youngest) = self.youngest() else { return };
+        let idle = self.slots.cells_used() > self.slots.cells_busy();
         if self.running.len() > 1 {
             self.set_back(youngest);
-        } else {
-            self.end(youngest, Ok(FinishReason::Length), now);
+        } else if !idle {
+            self.end_without_room(youngest, now);
         }
         self.slots.drop_idle(&mut self.decoder);
     }
@@ -226,7 +227,7 @@ impl<V: crate::generate::Vocabulary> Sequence<V> {
 }
 
 /// Forgets half of what follows the first `keep` tokens. Where positions cannot be moved because others share them, what
-/// stays is computed again.
+/// stays is computed again; not so where they never can be, so that nobody's answer depends on who else is there.
 fn shift(
     tokens: &mut Vec<crate::tokenizer::TokenId>,
     keep: usize,
@@ -237,7 +238,7 @@ fn shift(
     let held = slots.length(slot);
     let keep = keep.min(held);
     let discard = (held - keep) / 2;
-    if discard == 0 || held != tokens.len() {
+    if discard == 0 || held != tokens.len() || !decoder.shape().partial_removal {
         return false;
     }
     let shared = slots.shares(slot);

@@ -10,12 +10,16 @@ impl Slots {
         free.min_by_key(|slot| {
             let in_place = sources.contains(&Source::Slot(*slot));
             let lost = self.loss(*slot, if in_place { length } else { 0 });
-            // Taking over a sequence that ends a little later loses little; a long one that shares only its beginning
-            // is better copied from.
-            let cheap = in_place && lost <= MAX_LOST.max(length / 4);
+            let cheap = in_place && self.is_cheap(*slot, length);
             let unsettled = self.unsettled.contains(slot) && !in_place;
             (unsettled, self.gaps_with(*slot), !cheap, lost > 0, self.slots[*slot].used)
         })
+    }
+
+    /// Taking over a sequence that ends a little later loses little; a long one that shares only its beginning is better
+    /// copied from.
+    pub(super) fn is_cheap(&self, slot: Slot, length: usize) -> bool {
+        self.loss(slot, length) <= MAX_LOST.max(length / 4)
     }
 
     /// Tokens that nobody else holds and that are gone when all but the first `keep` are.

@@ -1,0 +1,354 @@
+//! The pool's work: leases, loads, evictions, unloading, each in small steps under one lock that no `.await` sees.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::lease::{Lease, Waiting};
+use super::loader::Loader;
+use super::state::{Entry, Phase, Refusal, Replica, State};
+use crate::error::{Error, Result};
+
+pub(super) struct Machine<L: Loader> {
+    pub(super) loader: L,
+    state: Mutex<State<L>>,
+    /// Bytes that all models may take; `u64::MAX` where there is no limit.
+    limit: u64,
+    pub(super) keep_alive: Option<Duration>,
+    /// Something has changed that somebody may wait for.
+    pub(super) changed: Notify,
+    /// A model may have become idle: for the sweeper.
+    pub(super) idle: Arc<Notify>,
+    pub(super) closing: CancellationToken,
+}
+
+impl<L: Loader> Machine<L> {
+    pub(super) fn new(loader: L, limit: u64, keep_alive: Option<Duration>) -> Arc<Self> {
+        Arc::new(Self {
+            loader,
+            state: Mutex::new(State::new()),
+            limit,
+            keep_alive,
+            changed: Notify::new(),
+            idle: Arc::default(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    pub(super) fn register(&self, name: String, spec: L::Spec) -> Result<()> {
+        let mut state = self.lock();
+        if state.entries.contains_key(&name) {
+            return Err(Error::DuplicateModel { name });
+        }
+        state.entries.insert(name, Entry::new(spec));
+        Ok(())
+    }
+
+    /// The least loaded engine of a model, which is loaded if it has to be.
+    pub(super) async fn get(self: &Arc<Self>, name: &str) -> Result<Lease<L>> {
+        let mut waiting = None;
+        let mut attempt = None;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(lease) = self.step(name, &mut attempt, &mut waiting)? {
+                return Ok(lease);
+            }
+            changed.await;
+        }
+    }
+
+    /// One look at a model: a lease, an error, or something is under way that is worth waiting for.
+    fn step(
+        self: &Arc<Self>,
+        name: &str,
+        attempt: &mut Option<u64>,
+        waiting: &mut Option<Waiting<L>>,
+    ) -> Result<Option<Lease<L>>> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.closed {
+            return Err(Error::ShutDown);
+        }
+        let entry = state.entries.get_mut(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
+        if let Phase::Ready(replicas) = &entry.phase {
+            let ended = replicas.iter().find(|replica| !L::is_open(&replica.engine)).cloned();
+            if let Some(ended) = ended.filter(|_| !entry.mending) {
+                entry.mending = true;
+                tokio::spawn(Arc::clone(self).mend(name.to_owned(), ended));
+            }
+            if let Some(replica) = entry.least_loaded().cloned() {
+                entry.touch();
+                return Ok(Some(Lease::new(self, name, replica)));
+            }
+            *attempt = Some(entry.attempt);
+        } else if let Some(refusal) = entry.failure_since(*attempt) {
+            return Err(refusal.error(name));
+        } else if let Phase::Unloaded = entry.phase {
+            entry.attempt += 1;
+            entry.phase = Phase::Loading;
+            *attempt = Some(entry.attempt);
+            tokio::spawn(Arc::clone(self).load(name.to_owned(), entry.attempt, Arc::clone(&entry.spec)));
+            if self.keep_alive.is_some() && state.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
+                state.sweeper = Some(tokio::spawn(super::sweep::run(Arc::downgrade(self))));
+            }
+        } else if let Phase::Loading = entry.phase {
+            *attempt = Some(entry.attempt);
+        }
+        if waiting.is_none() {
+            entry.waiting += 1;
+            *waiting = Some(Waiting::new(self, name));
+        }
+        Ok(None)
+    }
+
+    async fn load(self: Arc<Self>, name: String, attempt: u64, spec: Arc<L::Spec>) {
+        let interrupted = Error::Cancelled;
+        let mut end = LoadEnd { machine: &self, name: &name, attempt, result: Some(Err(interrupted.into())) };
+        let result = select! {
+            biased;
+            () = self.closing.cancelled() => Err(Refusal::ShutDown),
+            result = self.make(&name, spec) => result,
+        };
+        end.result = Some(result);
+    }
+
+    async fn make(self: &Arc<Self>, name: &str, spec: Arc<L::Spec>) -> Result<Vec<L::Engine>, Refusal> {
+        let bytes = self.loader.estimate(Arc::clone(&spec)).await?;
+        for victim in self.lock().reserve(name, bytes, self.limit)? {
+            tracing::info!(model = %victim, for_model = %name, "unloading an idle model for room");
+            self.begin_to_close(&victim, EVICTION_DEADLINE);
+        }
+        self.room(name, bytes).await;
+        Ok(self.loader.load(spec).await?)
+    }
+
+    /// Waits until what is promised is free, and takes it.
+    async fn room(&self, name: &str, bytes: u64) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut state = self.lock();
+                if state.resident_beside(name).saturating_add(bytes) <= self.limit {
+                    if let Some(entry) = state.entries.get_mut(name) {
+                        entry.resident = true;
+                    }
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Starts an engine in the place of one that has ended.
+    async fn mend(self: Arc<Self>, name: String, ended: Arc<Replica<L::Engine>>) {
+        let _end = MendEnd { machine: &self, name: &name };
+        tracing::warn!(model = %name, "an engine has ended; it is replaced");
+        let result = select! {
+            biased;
+            () = self.closing.cancelled() => return,
+            result = self.loader.replace(ended.engine.clone()) => result,
+        };
+        let mut state = self.lock();
+        let Some(entry) = state.entries.get_mut(&name) else { return };
+        let Phase::Ready(replicas) = &mut entry.phase else { return };
+        match result {
+            Ok(engine) => {
+                if let Some(slot) = replicas.iter_mut().find(|replica| Arc::ptr_eq(replica, &ended)) {
+                    *slot = Replica::new(engine);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(model = %name, %error, "an engine could not be replaced");
+                // With another one open, the next call tries again. Without, the model starts from the beginning.
+                if entry.least_loaded().is_none() {
+                    entry.failure = Some((entry.attempt, error.into()));
+                    drop(state);
+                    self.begin_to_close(&name, Duration::ZERO);
+                }
+            }
+        }
+    }
+
+    /// Takes a model that is ready out of use. The task waits until nobody has it, no longer than `deadline`, and ends its
+    /// engines; it gives whether that was in time. `None`: it is not ready.
+    pub(super) fn begin_to_close(self: &Arc<Self>, name: &str, deadline: Duration) -> Option<JoinHandle<bool>> {
+        let replicas = self.lock().entries.get_mut(name)?.begin_to_close()?;
+        // What waits for the model looks again; what is to wait for its end finds it closing.
+        self.changed.notify_waiters();
+        Some(tokio::spawn(Arc::clone(self).close(name.to_owned(), replicas, deadline)))
+    }
+
+    async fn close(self: Arc<Self>, name: String, replicas: Vec<Arc<Replica<L::Engine>>>, deadline: Duration) -> bool {
+        let _end = CloseEnd { machine: &self, name: &name };
+        let until = Instant::now() + deadline.min(LONGEST);
+        let free = timeout_at(until, self.given_back(&replicas)).await.is_ok();
+        let engines = replicas.iter().map(|replica| replica.engine.clone()).collect();
+        drop(replicas);
+        let done = self.loader.close(engines, until.saturating_duration_since(Instant::now())).await;
+        tracing::info!(model = %name, in_time = free && done, "unloaded");
+        free && done
+    }
+
+    async fn given_back(&self, replicas: &[Arc<Replica<L::Engine>>]) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let _state = self.lock();
+                if replicas.iter().all(|replica| replica.leases() == 0) {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) async fn unload(self: &Arc<Self>, name: &str, deadline: Duration) -> Result<bool> {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let state = self.lock();
+                let entry = state.entries.get(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
+                if let Phase::Unloaded = entry.phase {
+                    return Ok(true);
+                }
+            }
+            if let Some(closing) = self.begin_to_close(name, deadline) {
+                return closing.await.map_err(|_| Error::ShutDown);
+            }
+            changed.await;
+        }
+    }
+
+    /// No leases and loads from now on; everything is unloaded.
+    pub(super) async fn shutdown(self: &Arc<Self>, deadline: Duration) -> bool {
+        let names: Vec<String> = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.entries.keys().cloned().collect()
+        };
+        self.closing.cancel();
+        self.changed.notify_waiters();
+        // All at once, then wait for each.
+        let begun: Vec<_> = names.iter().map(|name| self.begin_to_close(name, deadline)).collect();
+        let mut in_time = true;
+        for (name, closing) in names.iter().zip(begun) {
+            in_time &= match closing {
+                Some(closing) => closing.await.unwrap_or(false),
+                None => self.unload(name, deadline).await.unwrap_or(false),
+            };
+        }
+        in_time
+    }
+
+    /// The pool's last handle has gone: engines go when nobody has them.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let replicas: Vec<_> = state.entries.values_mut().filter_map(Entry::begin_to_close).collect();
+        state.entries.values_mut().filter(|entry| matches!(entry.phase, Phase::Closing)).for_each(Entry::unloaded);
+        drop(state);
+        self.closing.cancel();
+        self.changed.notify_waiters();
+        drop(replicas);
+    }
+
+    pub(super) fn give_back(&self, name: &str, replica: &Replica<L::Engine>) {
+        {
+            let mut state = self.lock();
+            replica.leases.fetch_sub(1, Ordering::Relaxed);
+            if let Some(entry) = state.entries.get_mut(name) {
+                entry.touch();
+            }
+        }
+        self.changed.notify_waiters();
+        self.idle.notify_one();
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<L>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes how a load ended, also when its task is dropped with its runtime.
+struct LoadEnd<'a, L: Loader> {
+    machine: &'a Machine<L>,
+    name: &'a str,
+    attempt: u64,
+    result: Option<Result<Vec<L::Engine>, Refusal>>,
+}
+
+impl<L: Loader> Drop for LoadEnd<'_, L> {
+    fn drop(&mut self) {
+        let Some(result) = self.result.take() else { return };
+        let mut state = self.machine.lock();
+        let closed = state.closed;
+        let Some(entry) = state.entries.get_mut(self.name) else { return };
+        let mut late = None;
+        match result {
+            Ok(engines) if closed => {
+                late = Some(engines);
+                entry.unloaded();
+            }
+            Ok(engines) => {
+                entry.phase = Phase::Ready(engines.into_iter().map(Replica::new).collect());
+                entry.failure = None;
+                entry.touch();
+                tracing::info!(model = %self.name, bytes = entry.bytes, "loaded");
+            }
+            Err(refusal) => {
+                tracing::warn!(model = %self.name, error = %refusal.error(self.name), "not loaded");
+                entry.unloaded();
+                entry.failure = Some((self.attempt, refusal));
+            }
+        }
+        drop(state);
+        drop(late);
+        self.machine.changed.notify_waiters();
+        self.machine.idle.notify_one();
+    }
+}
+
+struct MendEnd<'a, L: Loader> {
+    machine: &'a Machine<L>,
+    name: &'a str,
+}
+
+impl<L: Loader> Drop for MendEnd<'_, L> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.machine.lock().entries.get_mut(self.name) {
+            entry.mending = false;
+        }
+        self.machine.changed.notify_waiters();
+        self.machine.idle.notify_one();
+    }
+}
+
+struct CloseEnd<'a, L: Loader> {
+    machine: &'a Machine<L>,
+    name: &'a str,
+}
+
+impl<L: Loader> Drop for CloseEnd<'_, L> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.machine.lock().entries.get_mut(self.name) {
+            entry.unloaded();
+        }
+        self.machine.changed.notify_waiters();
+    }
+}
+
+/// For engines that nobody has: what they still compute is somebody's who took a handle of his own.
+const EVICTION_DEADLINE: Duration = Duration::from_secs(5);
+/// Keeps sums of times within what the clock can hold.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);

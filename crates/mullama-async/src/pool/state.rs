@@ -1,0 +1,191 @@
+//! What a pool knows of its models; every change of it is made under one lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::loader::Loader;
+use crate::error::Error;
+
+pub(super) struct State<L: Loader> {
+    pub(super) entries: BTreeMap<String, Entry<L>>,
+    /// Nothing is leased or loaded any more.
+    pub(super) closed: bool,
+    /// Unloads what nobody has used for a while.
+    pub(super) sweeper: Option<JoinHandle<()>>,
+}
+
+/// One model.
+pub(super) struct Entry<L: Loader> {
+    pub(super) spec: Arc<L::Spec>,
+    pub(super) phase: Phase<L::Engine>,
+    /// What it takes; 0 until that is known, and when it is unloaded.
+    pub(super) bytes: u64,
+    /// The bytes are in use: from the beginning of a load until the end of the unloading.
+    pub(super) resident: bool,
+    /// Loads that were begun.
+    pub(super) attempt: u64,
+    /// The last failure, with the number of the load.
+    pub(super) failure: Option<(u64, Refusal)>,
+    /// Calls that wait for it: it is not unloaded before they have it.
+    pub(super) waiting: usize,
+    /// An engine is being replaced.
+    pub(super) mending: bool,
+    pub(super) last_used: Option<(Instant, SystemTime)>,
+}
+
+pub(super) enum Phase<E> {
+    Unloaded,
+    Loading,
+    Ready(Vec<Arc<Replica<E>>>),
+    Closing,
+}
+
+/// One of a model's engines.
+pub(super) struct Replica<E> {
+    pub(super) engine: E,
+    /// Changed under the pool's lock.
+    pub(super) leases: AtomicUsize,
+}
+
+/// Why there is no engine; the same for all that wait for it.
+#[derive(Debug, Clone)]
+pub(super) enum Refusal {
+    Load(Arc<Error>),
+    NoMemory { needed: u64, available: u64, limit: u64 },
+    ShutDown,
+}
+
+impl<E> Replica<E> {
+    pub(super) fn new(engine: E) -> Arc<Self> {
+        Arc::new(Self { engine, leases: AtomicUsize::new(0) })
+    }
+
+    pub(super) fn leases(&self) -> usize {
+        self.leases.load(Ordering::Relaxed)
+    }
+}
+
+impl<L: Loader> Entry<L> {
+    pub(super) fn new(spec: L::Spec) -> Self {
+        Self {
+            spec: Arc::new(spec),
+            phase: Phase::Unloaded,
+            bytes: 0,
+            resident: false,
+            attempt: 0,
+            failure: None,
+            waiting: 0,
+            mending: false,
+            last_used: None,
+        }
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.last_used = Some((Instant::now(), SystemTime::now()));
+    }
+
+    pub(super) fn unloaded(&mut self) {
+        self.phase = Phase::Unloaded;
+        self.bytes = 0;
+        self.resident = false;
+        self.mending = false;
+    }
+
+    /// Takes the replicas out of a model that is ready: it takes no leases from now on.
+    pub(super) fn begin_to_close(&mut self) -> Option<Vec<Arc<Replica<L::Engine>>>> {
+        match std::mem::replace(&mut self.phase, Phase::Closing) {
+            Phase::Ready(replicas) => Some(replicas),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    /// Loaded, and nobody has it or waits for it.
+    pub(super) fn is_idle(&self) -> bool {
+        match &self.phase {
+            Phase::Ready(replicas) => {
+                self.waiting == 0 && !self.mending && replicas.iter().all(|replica| replica.leases() == 0)
+            }
+            Phase::Unloaded | Phase::Loading | Phase::Closing => false,
+        }
+    }
+
+    /// The failure of a load that a call has waited for.
+    pub(super) fn failure_since(&self, attempt: Option<u64>) -> Option<&Refusal> {
+        let (failed, refusal) = self.failure.as_ref()?;
+        (*failed >= attempt?).then_some(refusal)
+    }
+
+    /// The open replica with the least to do.
+    pub(super) fn least_loaded(&self) -> Option<&Arc<Replica<L::Engine>>> {
+        let Phase::Ready(replicas) = &self.phase else { return None };
+        let open = replicas.iter().filter(|replica| L::is_open(&replica.engine));
+        // Leases break ties: who has just got an engine is about to use it.
+        open.min_by_key(|replica| (L::load_of(&replica.engine), replica.leases()))
+    }
+}
+
+impl<L: Loader> State<L> {
+    pub(super) fn new() -> Self {
+        Self { entries: BTreeMap::new(), closed: false, sweeper: None }
+    }
+
+    /// Bytes that models take now, `name` left out.
+    pub(super) fn resident_beside(&self, name: &str) -> u64 {
+        let others = self.entries.iter().filter(|(other, entry)| *other != name && entry.resident);
+        others.fold(0, |sum, (_, entry)| sum.saturating_add(entry.bytes))
+    }
+
+    /// Promises `bytes` to a model that is being loaded, and names those that must go for it, least recently used first.
+    /// They are idle, and there are no more of them than needed.
+    pub(super) fn reserve(&mut self, name: &str, bytes: u64, limit: u64) -> Result<Vec<String>, Refusal> {
+        let promised = |(other, entry): &(&String, &Entry<L>)| {
+            *other != name && matches!(entry.phase, Phase::Loading | Phase::Ready(_))
+        };
+        let others = self.entries.iter().filter(promised);
+        let mut taken = others.fold(0, |sum: u64, (_, entry)| sum.saturating_add(entry.bytes));
+        let mut idle: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.is_idle()).collect();
+        idle.sort_by_key(|(_, entry)| entry.last_used.map(|(instant, _)| instant));
+        let mut gone = Vec::new();
+        for (other, entry) in idle {
+            if taken.saturating_add(bytes) <= limit {
+                break;
+            }
+            taken = taken.saturating_sub(entry.bytes);
+            gone.push(other.clone());
+        }
+        if taken.saturating_add(bytes) > limit {
+            return Err(Refusal::NoMemory { needed: bytes, available: limit.saturating_sub(taken), limit });
+        }
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.bytes = bytes;
+        }
+        Ok(gone)
+    }
+}
+
+impl Refusal {
+    pub(super) fn error(&self, name: &str) -> Error {
+        let name = name.to_owned();
+        match self {
+            Self::Load(source) => Error::LoadModel { name, source: Arc::clone(source) },
+            Self::NoMemory { needed, available, limit } => {
+                Error::NoMemory { name, needed: *needed, available: *available, limit: *limit }
+            }
+            Self::ShutDown => Error::ShutDown,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Load(Arc::new(error))
+    }
+}
