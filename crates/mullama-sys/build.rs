@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo:rerun-if-changed=shim");
     println!("cargo:rerun-if-changed=build.rs");
-    let llama = llama_source();
+    let cache = cmake_cache();
+    let llama = llama_source(&cache);
+    warn_of_amx(&cache);
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let includes = ["include", "ggml/include", "common", "vendor", "src"].map(|folder| llama.join(folder));
     compile_shim(&includes);
@@ -16,14 +18,36 @@ fn main() {
     }
 }
 
-/// Where llama-cpp-sys-2 keeps llama.cpp's sources: CMake wrote it into its cache.
-fn llama_source() -> PathBuf {
+/// What CMake noted when it configured llama.cpp.
+fn cmake_cache() -> String {
     let cmake = env::var_os("DEP_LLAMA_GGML_CMAKE_DIR").expect("llama-cpp-sys-2 publishes ggml_cmake_dir");
     let cache = Path::new(&cmake).join("../../build/CMakeCache.txt");
-    let text =
-        std::fs::read_to_string(&cache).unwrap_or_else(|error| panic!("cannot read {}: {error}", cache.display()));
-    let home = text.lines().find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
-    PathBuf::from(home.unwrap_or_else(|| panic!("no CMAKE_HOME_DIRECTORY in {}", cache.display())))
+    std::fs::read_to_string(&cache).unwrap_or_else(|error| panic!("cannot read {}: {error}", cache.display()))
+}
+
+/// Where llama-cpp-sys-2 keeps llama.cpp's sources.
+fn llama_source(cache: &str) -> PathBuf {
+    let home = cache.lines().find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
+    PathBuf::from(home.expect("CMakeCache.txt has CMAKE_HOME_DIRECTORY"))
+}
+
+/// GCC miscompiles llama.cpp's code for AMX: see cmake/amx.cmake, which a project outside of this workspace has to name.
+fn warn_of_amx(cache: &str) {
+    let native = cache.lines().any(|line| line == "GGML_NATIVE:BOOL=ON");
+    let mended = cache.contains("amx.cmake");
+    let compiler = cc::Build::new().cpp(true).get_compiler();
+    if mended || !native || !compiler.is_like_gnu() || env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("x86_64") {
+        return;
+    }
+    let macros = compiler.to_command().args(["-march=native", "-dM", "-E", "-x", "c++", "/dev/null"]).output();
+    if macros.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("__AMX_TILE__")) {
+        println!("cargo::warning=this CPU has AMX, for which GCC miscompiles llama.cpp: Q8_0 and Q4_0 models can crash");
+        println!("cargo::warning=copy amx.cmake and amx.h from {}/cmake to .cargo/,", env!("CARGO_MANIFEST_DIR"));
+        println!(
+            "cargo::warning=put \"CMAKE_PROJECT_llama.cpp_INCLUDE\" = {{ value = \".cargo/amx.cmake\", relative = true }} \
+             under [env] in .cargo/config.toml, and run `cargo clean -p llama-cpp-sys-2`"
+        );
+    }
 }
 
 fn compile_shim(includes: &[PathBuf]) {

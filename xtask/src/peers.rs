@@ -41,7 +41,9 @@ fn fetch(sh: &Shell) -> Result<()> {
 }
 
 fn configure(sh: &Shell) -> Result<()> {
-    cmd!(sh, "cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON {OPTIONS...}").run()?;
+    // Without it they crash on CPUs with AMX where GCC compiled them; see that file.
+    let amx = format!("-DCMAKE_PROJECT_llama.cpp_INCLUDE={}", workspace::root().join("crates/mullama-sys/cmake/amx.cmake").display());
+    cmd!(sh, "cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON {amx} {OPTIONS...}").run()?;
     Ok(())
 }
 

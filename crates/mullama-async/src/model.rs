@@ -71,6 +71,11 @@ impl AsyncModel {
         AsyncModelBuilder::new(ModelSource::bytes(bytes))
     }
 
+    /// Starts to say how a model from any source is to be loaded.
+    pub fn source(source: impl Into<ModelSource>) -> AsyncModelBuilder {
+        AsyncModelBuilder::new(source.into())
+    }
+
     /// A model that core has loaded, with the parameters of the engine that it is to get.
     #[must_use]
     pub fn new(model: impl Into<Model>, engine: EngineParams) -> Self {

@@ -24,6 +24,9 @@ fn project(sh: &Shell, features: &str, main: &str) -> Result<()> {
     sh.write_file(folder.join("src/main.rs"), main)?;
     sh.copy_file(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     sh.write_file(folder.join(".cargo/config.toml"), format!("{CONFIG}{}", if whisper { WHISPER_LINE } else { "" }))?;
+    for name in ["amx.cmake", "amx.h"] {
+        sh.copy_file(root.join("crates/mullama-sys/cmake").join(name), folder.join(".cargo").join(name))?;
+    }
     if whisper {
         sh.copy_file(root.join("crates/mullama-sys/cmake/one-ggml.cmake"), folder.join(".cargo/one-ggml.cmake"))?;
     }
@@ -35,7 +38,8 @@ fn project(sh: &Shell, features: &str, main: &str) -> Result<()> {
         cmd!(sh, "cargo clean --release -p whisper-rs-sys").run()?;
     }
     // Cargo gave us the workspace's own [env]; the project has to bring its own.
-    let output = cmd!(sh, "cargo run --release").env_remove("LLAMA_LIB_PROFILE").env_remove(WHISPER_VARIABLE).read()?;
+    let run = cmd!(sh, "cargo run --release").env_remove("LLAMA_LIB_PROFILE");
+    let output = run.env_remove(LLAMA_VARIABLE).env_remove(WHISPER_VARIABLE).read()?;
     println!("{output}");
     let lines = output.lines().filter(|line| !line.trim().is_empty()).count();
     let expected = if whisper { 2 } else { 1 };
@@ -48,4 +52,5 @@ const CONFIG: &str = include_str!("../../outside/config.toml");
 const WHISPER_LINE: &str = include_str!("../../outside/whisper-line.toml");
 const TEXT_MAIN: &str = include_str!("../../outside/text.rs");
 const WHISPER_MAIN: &str = include_str!("../../outside/whisper.rs");
+const LLAMA_VARIABLE: &str = "CMAKE_PROJECT_llama.cpp_INCLUDE";
 const WHISPER_VARIABLE: &str = "CMAKE_PROJECT_whisper.cpp_INCLUDE";

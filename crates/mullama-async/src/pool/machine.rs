@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -55,6 +56,8 @@ impl<L: Loader> Machine<L> {
     pub(super) async fn get(self: &Arc<Self>, name: &str) -> Result<Lease<L>> {
         let mut waiting = None;
         let mut attempt = None;
+        // Where there is no runtime, this panics before anything is changed.
+        Handle::current();
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -122,9 +125,12 @@ impl<L: Loader> Machine<L> {
 
     async fn make(self: &Arc<Self>, name: &str, spec: Arc<L::Spec>) -> Result<Vec<L::Engine>, Refusal> {
         let bytes = self.loader.estimate(Arc::clone(&spec)).await?;
-        for victim in self.lock().reserve(name, bytes, self.limit)? {
-            tracing::info!(model = %victim, for_model = %name, "unloading an idle model for room");
-            self.begin_to_close(&victim, EVICTION_DEADLINE);
+        {
+            let mut state = self.lock();
+            for victim in state.reserve(name, bytes, self.limit)? {
+                tracing::info!(model = %victim, for_model = %name, "unloading an idle model for room");
+                self.begin_to_close(&mut state, &victim, IDLE_DEADLINE);
+            }
         }
         self.room(name, bytes).await;
         Ok(self.loader.load(spec).await?)
@@ -171,8 +177,7 @@ impl<L: Loader> Machine<L> {
                 // With another one open, the next call tries again. Without, the model starts from the beginning.
                 if entry.least_loaded().is_none() {
                     entry.failure = Some((entry.attempt, error.into()));
-                    drop(state);
-                    self.begin_to_close(&name, Duration::ZERO);
+                    self.begin_to_close(&mut state, &name, Duration::ZERO);
                 }
             }
         }
@@ -180,11 +185,26 @@ impl<L: Loader> Machine<L> {
 
     /// Takes a model that is ready out of use. The task waits until nobody has it, no longer than `deadline`, and ends its
     /// engines; it gives whether that was in time. `None`: it is not ready.
-    pub(super) fn begin_to_close(self: &Arc<Self>, name: &str, deadline: Duration) -> Option<JoinHandle<bool>> {
-        let replicas = self.lock().entries.get_mut(name)?.begin_to_close()?;
-        // What waits for the model looks again; what is to wait for its end finds it closing.
+    fn begin_to_close(
+        self: &Arc<Self>,
+        state: &mut State<L>,
+        name: &str,
+        deadline: Duration,
+    ) -> Option<JoinHandle<bool>> {
+        let replicas = state.entries.get_mut(name)?.begin_to_close()?;
         self.changed.notify_waiters();
         Some(tokio::spawn(Arc::clone(self).close(name.to_owned(), replicas, deadline)))
+    }
+
+    /// Begins to unload the models whose time is over, and tells when the next one's will be.
+    pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
+        let mut state = self.lock();
+        let (over, next) = state.overdue(self.keep_alive?, Instant::now());
+        for name in over {
+            tracing::info!(model = %name, "unloading a model that nobody uses");
+            self.begin_to_close(&mut state, &name, IDLE_DEADLINE);
+        }
+        next
     }
 
     async fn close(self: Arc<Self>, name: String, replicas: Vec<Arc<Replica<L::Engine>>>, deadline: Duration) -> bool {
@@ -213,39 +233,44 @@ impl<L: Loader> Machine<L> {
     }
 
     pub(super) async fn unload(self: &Arc<Self>, name: &str, deadline: Duration) -> Result<bool> {
+        Handle::current();
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            {
-                let state = self.lock();
+            let begun = {
+                let mut state = self.lock();
                 let entry = state.entries.get(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
                 if let Phase::Unloaded = entry.phase {
                     return Ok(true);
                 }
+                self.begin_to_close(&mut state, name, deadline)
+            };
+            match begun {
+                Some(closing) => return closing.await.map_err(|_| Error::ShutDown),
+                None => changed.await,
             }
-            if let Some(closing) = self.begin_to_close(name, deadline) {
-                return closing.await.map_err(|_| Error::ShutDown);
-            }
-            changed.await;
         }
     }
 
     /// No leases and loads from now on; everything is unloaded.
     pub(super) async fn shutdown(self: &Arc<Self>, deadline: Duration) -> bool {
-        let names: Vec<String> = {
+        Handle::current();
+        // All at once, then wait for each.
+        let begun: Vec<_> = {
             let mut state = self.lock();
             state.closed = true;
-            state.entries.keys().cloned().collect()
+            let names: Vec<String> = state.entries.keys().cloned().collect();
+            let close = |name: String| (self.begin_to_close(&mut state, &name, deadline), name);
+            names.into_iter().map(close).collect()
         };
         self.closing.cancel();
         self.changed.notify_waiters();
-        // All at once, then wait for each.
-        let begun: Vec<_> = names.iter().map(|name| self.begin_to_close(name, deadline)).collect();
         let mut in_time = true;
-        for (name, closing) in names.iter().zip(begun) {
+        for (closing, name) in begun {
             in_time &= match closing {
                 Some(closing) => closing.await.unwrap_or(false),
-                None => self.unload(name, deadline).await.unwrap_or(false),
+                // Loads end by themselves now.
+                None => self.unload(&name, deadline).await.unwrap_or(false),
             };
         }
         in_time
@@ -348,7 +373,7 @@ impl<L: Loader> Drop for CloseEnd<'_, L> {
     }
 }
 
-/// For engines that nobody has: what they still compute is somebody's who took a handle of his own.
-const EVICTION_DEADLINE: Duration = Duration::from_secs(5);
+/// For models that nobody has: what their engines still compute is asked for by a handle that somebody took out of a lease.
+const IDLE_DEADLINE: Duration = Duration::from_secs(5);
 /// Keeps sums of times within what the clock can hold.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -141,6 +141,21 @@ impl<L: Loader> State<L> {
     pub(super) fn resident_beside(&self, name: &str) -> u64 {
         let others = self.entries.iter().filter(|(other, entry)| *other != name && entry.resident);
         others.fold(0, |sum, (_, entry)| sum.saturating_add(entry.bytes))
+    }
+
+    /// The models that nobody has used for `keep_alive`, and when the next one will be one of them.
+    pub(super) fn overdue(&self, keep_alive: Duration, now: Instant) -> (Vec<String>, Option<Instant>) {
+        let mut next: Option<Instant> = None;
+        let mut over = Vec::new();
+        for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.is_idle()) {
+            // A time beyond what the clock can hold does not come.
+            match entry.last_used.and_then(|(used, _)| used.checked_add(keep_alive)) {
+                Some(due) if due <= now => over.push(name.clone()),
+                Some(due) => next = Some(next.map_or(due, |other| other.min(due))),
+                None => {}
+            }
+        }
+        (over, next)
     }
 
     /// Promises `bytes` to a model that is being loaded, and names those that must go for it, least recently used first.

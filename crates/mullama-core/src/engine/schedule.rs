@@ -343,9 +343,13 @@ fn must_follow<V: crate::generate::Vocabulary>(
     if !job.cache || !partial_removal {
         return false;
     }
+    // Whoever's reader sleeps may sleep long.
+    let leads = |sequence: &Sequence<V>| !sequence.job.outlet.is_paused();
     if let Some((leader, tokens)) = job.progress.behind {
-        let leader = running.iter().find(|sequence| sequence.job.id == leader);
-        if leader.is_some_and(|leader| slots.length(leader.slot) < tokens) {
+        let leader = running.iter().find(|sequence| sequence.job.id == leader && leads(sequence));
+        // One that has nothing left to compute has forgotten what it was waited for, in a shift.
+        let goes_on = |length: usize, leader: &Sequence<V>| length < tokens && length + 1 < leader.job.tokens.len();
+        if leader.is_some_and(|leader| goes_on(slots.length(leader.slot), leader)) {
             return true;
         }
         job.progress.behind = None;
@@ -356,7 +360,7 @@ fn must_follow<V: crate::generate::Vocabulary>(
         (common > slots.length(sequence.slot)).then_some((sequence.job.id, common))
     };
     let leaders = running.iter().filter(|sequence| sequence.job.cache && sequence.job.key == job.key);
-    let best = leaders.filter_map(ahead).max_by_key(|(_, common)| *common);
+    let best = leaders.filter(|sequence| leads(sequence)).filter_map(ahead).max_by_key(|(_, common)| *common);
     let Some((leader, tokens)) = best else { return false };
     let follows = tokens >= slots.longest(&job.tokens, &job.key) + WORTH_WAITING;
     job.progress.behind = follows.then_some((leader, tokens));

@@ -5,13 +5,14 @@
 
 mod load;
 mod pace;
+mod room;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use pace::Paces;
+use room::Room;
 
 pub(crate) use load::LoadMeter;
 
@@ -45,17 +46,16 @@ pub(crate) struct Step {
 ///
 /// One limit holds for both kinds of calls. It falls at once: when two of three calls took much longer than is usual
 /// for their size, or when others are seen to use the cores. It rises by a quarter of the maximum at a time: when
-/// others have left the cores alone for a second or, where that is unknown, to see whether it helps. A change that was
-/// decided by the clock is a [`Trial`]: what it claimed is measured, and if it was not so, the change is undone.
+/// others have left the cores alone for a second or, where that is unknown, to see whether it helps. Every change but
+/// one that the load demands is a [`Trial`]: what it claims is measured, and if it is not so, the change is undone.
 ///
-/// It never reads a clock: `now` is handed in, and must not go back.
+/// It reads no clock: `now` is handed in, and does not go back.
 #[derive(Debug)]
 pub(crate) struct ThreadGovernor {
     /// The most threads for one token, and for more.
     maximum: (u32, u32),
     /// 1: nothing to decide.
     ceiling: u32,
-    cores: u32,
     limit: u32,
     paces: Paces,
     /// How many times as long as usual the last calls took.
@@ -65,43 +65,18 @@ pub(crate) struct ThreadGovernor {
     /// When slow calls proved to be heavier work and not lost cores.
     false_alarm: Option<Instant>,
     trial: Option<Trial>,
-    load: Option<Load>,
+    room: Room,
     /// How long to wait before the next rise; doubled when one was wrong.
     backoff: Duration,
     not_before: Option<Instant>,
     raised: Option<Instant>,
     /// A limit that was tried and too high. The next attempt goes half the way.
     failed: Option<u32>,
-    check: Option<Instant>,
+    /// When it was last looked whether fewer threads are faster, and the time until the next look.
+    checked: Option<Instant>,
     check_wait: Duration,
-}
-
-/// What others leave.
-#[derive(Debug, Default)]
-struct Load {
-    /// The most threads that fit beside them.
-    room: u32,
-    /// From when on how many could be risked: the last second, and what held when it began.
-    history: VecDeque<(Instant, u32)>,
-}
-
-impl Load {
-    fn note(&mut self, now: Instant, room: u32, room_to_rise: u32) {
-        self.room = room;
-        if self.history.back().is_none_or(|(_, last)| *last != room_to_rise) {
-            self.history.push_back((now, room_to_rise));
-        }
-        while self.history.get(1).is_some_and(|(from, _)| now.saturating_duration_since(*from) >= SECOND) {
-            self.history.pop_front();
-        }
-    }
-
-    /// The threads that could have been risked for all of the last second.
-    fn lasting(&self, now: Instant) -> Option<u32> {
-        let (from, _) = self.history.front()?;
-        let known = now.saturating_duration_since(*from) >= SECOND;
-        known.then(|| self.history.iter().map(|(_, room)| *room).min()).flatten()
-    }
+    /// The longest call since then.
+    longest: Duration,
 }
 
 /// A limit that must prove itself.
@@ -132,23 +107,24 @@ impl ThreadGovernor {
     pub(crate) fn new(max_threads: u32, max_threads_batch: u32, policy: ThreadPolicy, cores: u32) -> Self {
         let maximum = (max_threads.max(1), max_threads_batch.max(1));
         let highest = maximum.0.max(maximum.1);
+        let ceiling = if policy == ThreadPolicy::Fixed { 1 } else { highest };
         Self {
             maximum,
-            ceiling: if policy == ThreadPolicy::Fixed { 1 } else { highest },
-            cores: cores.max(1),
+            ceiling,
             limit: highest,
             paces: Paces::default(),
             recent: [0.0; 3],
             tolerance: TOLERANCE,
             false_alarm: None,
             trial: None,
-            load: None,
+            room: Room::new(cores, ceiling),
             backoff: SECOND,
             not_before: None,
             raised: None,
             failed: None,
-            check: None,
+            checked: None,
             check_wait: FIRST_CHECK,
+            longest: Duration::ZERO,
         }
     }
 
@@ -164,6 +140,7 @@ impl ThreadGovernor {
         if self.ceiling == 1 || step.tokens == 0 || step.threads != self.at(self.limit, step.tokens) {
             return None;
         }
+        self.longest = self.longest.max(step.elapsed);
         match self.trial.take() {
             Some(trial) => self.judge(trial, now, step),
             None => self.watch(now, step),
@@ -179,16 +156,13 @@ impl ThreadGovernor {
             return None;
         }
         let Some(others) = others_busy_cores.filter(|others| others.is_finite()) else {
-            self.load = None;
+            self.room.forget();
             return None;
         };
-        let (room, room_to_rise) = (self.room(others), self.room_to_rise(others));
-        let load = self.load.get_or_insert_default();
-        load.note(now, room, room_to_rise);
-        let lasting = load.lasting(now).filter(|lasting| *lasting > self.limit);
-        if room < self.limit {
-            self.yield_to_others(now, room);
-        } else if let Some(most) = lasting
+        self.room.note(now, others);
+        if self.room.fits() < self.limit {
+            self.yield_to_others(now);
+        } else if let Some(most) = self.room.lasting(now).filter(|most| *most > self.limit)
             && self.trial.is_none()
             && self.may_rise(now)
         {
@@ -205,23 +179,6 @@ impl ThreadGovernor {
     /// The threads of a call under a limit. llama.cpp's rule: one number for one token, the other for more.
     fn at(&self, limit: u32, tokens: u32) -> u32 {
         limit.min(if tokens > 1 { self.maximum.1 } else { self.maximum.0 })
-    }
-
-    /// Threads that fit beside others. A quarter of a core is spared: the system itself always uses a little.
-    fn room(&self, others: f64) -> u32 {
-        if others < 0.5 { self.cores.max(self.ceiling) } else { self.without(others - 0.25) }
-    }
-
-    /// The same with a distance to it, so that a load that stays at a border does not swing the number.
-    fn room_to_rise(&self, others: f64) -> u32 {
-        let room = if others < 0.3 { self.cores.max(self.ceiling) } else { self.without(others - 0.15) };
-        room.min(self.ceiling)
-    }
-
-    fn without(&self, cores: f64) -> u32 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates at both ends")]
-        let cores = cores.ceil().max(1.0) as u32;
-        self.cores.saturating_sub(cores).max(1)
     }
 
     fn may_rise(&self, now: Instant) -> bool {
@@ -249,17 +206,23 @@ impl ThreadGovernor {
             return;
         }
         self.paces.learn(step.tokens, step.elapsed);
-        if self.load.is_some() {
+        if self.room.is_known() {
             return; // then the load says when to rise, and calls slow from the start show in it
         }
-        let check = *self.check.get_or_insert(now + self.check_wait);
         if self.may_rise(now) {
             self.raise(now, self.ceiling);
-        } else if now >= check && self.limit == self.ceiling {
+        } else if self.limit == self.ceiling && self.check_is_due(now) {
+            self.checked = Some(now);
             self.check_wait = (self.check_wait * 32).min(LONGEST);
-            self.check = Some(now + self.check_wait);
+            self.longest = Duration::ZERO;
             self.descend(Claim::Check, step.threads.isqrt());
         }
+    }
+
+    /// The first check comes soon; the others wait until they cost little, even if they meet the longest calls.
+    fn check_is_due(&mut self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(*self.checked.get_or_insert(now));
+        since >= self.check_wait && (self.check_wait == FIRST_CHECK || since / 40 >= self.longest)
     }
 
     fn raise(&mut self, now: Instant, most: u32) {
@@ -299,9 +262,13 @@ impl ThreadGovernor {
         let ratio = trial.reference.ratio(step.tokens, step.elapsed).filter(|_| comparable);
         self.paces.learn(step.tokens, step.elapsed);
         let Some(ratio) = ratio else {
+            let checking = self.checked.map(|checked| now.saturating_duration_since(checked));
             trial.idle += 1;
-            if trial.idle < PATIENCE {
-                self.trial = Some(trial);
+            match trial.claim {
+                Claim::Check if checking >= Some(FIRST_CHECK) => self.undo(trial),
+                Claim::Raise if trial.idle == PATIENCE => {}
+                Claim::Drop { .. } if trial.idle == PATIENCE => self.lowered(now, LONGEST),
+                Claim::Raise | Claim::Drop { .. } | Claim::Check => self.trial = Some(trial),
             }
             return;
         };
@@ -309,23 +276,20 @@ impl ThreadGovernor {
         trial.sum += ratio;
         let mean = trial.sum / f64::from(trial.steps);
         // Where others are seen to be quiet, only a call that is as slow as one with a lost core speaks against a rise.
-        let (worst, worst_mean) = if self.load.is_some() { (TOLERANCE, TOLERANCE) } else { (2.0, 1.2) };
-        // A call that was slow may be very slow: attempts that fail may together cost a twentieth of the time.
-        let costs = now + step.elapsed.saturating_mul(20).min(LONGEST * 10);
+        let (worst, worst_mean) = if self.room.is_known() { (TOLERANCE, TOLERANCE) } else { (2.0, 1.2) };
         match trial.claim {
             Claim::Raise if ratio > worst || (trial.steps == RAISE_STEPS && mean > worst_mean) => {
                 self.failed = Some(self.limit);
                 self.backoff = (self.backoff * 2).min(LONGEST);
-                self.not_before = Some(costs.max(now + self.backoff));
+                // A call that was slow may be very slow: attempts may together cost a twentieth of the time.
+                let cost = step.elapsed.saturating_mul(20).min(LONGEST * 10);
+                self.not_before = Some(now + self.backoff.max(cost));
                 self.undo(trial);
             }
             Claim::Raise if trial.steps == RAISE_STEPS => self.failed = self.failed.filter(|at| *at > self.limit),
             Claim::Drop { slow } if ratio <= 0.6 * slow => self.lowered(now, LONGEST),
             Claim::Drop { slow } if ratio > slow || trial.steps == 2 => self.no_help(trial, now),
-            Claim::Check if ratio > 0.85 || (trial.steps == CHECK_STEPS && mean > 0.7) => {
-                self.check = self.check.max(Some(costs));
-                self.undo(trial);
-            }
+            Claim::Check if ratio > 0.7 || (trial.steps == CHECK_STEPS && mean > 0.5) => self.undo(trial),
             Claim::Check if trial.steps == CHECK_STEPS => self.lowered(now, LONGEST),
             Claim::Raise | Claim::Drop { .. } | Claim::Check => self.trial = Some(trial),
         }
@@ -333,7 +297,7 @@ impl ThreadGovernor {
 
     /// Half of the threads did not help.
     fn no_help(&mut self, trial: Trial, now: Instant) {
-        if self.load.is_none() && self.limit > 1 {
+        if !self.room.is_known() && self.limit > 1 {
             // Others may have taken more than half of the cores.
             let to = if self.limit > 3 { self.limit.isqrt() } else { 1 };
             (self.limit, self.paces) = (trial.back, trial.reference);
@@ -349,16 +313,16 @@ impl ThreadGovernor {
     }
 
     fn undo(&mut self, trial: Trial) {
-        self.limit = trial.back.min(self.load.as_ref().map_or(self.ceiling, |load| load.room));
+        self.limit = trial.back.min(self.room.fits());
         self.paces = trial.reference;
     }
 
-    fn yield_to_others(&mut self, now: Instant, room: u32) {
+    fn yield_to_others(&mut self, now: Instant) {
         let mut from = self.limit;
         if let Some(trial) = self.trial.take() {
             (from, self.paces) = (trial.back, trial.reference);
         }
-        self.limit = room;
+        self.limit = self.room.fits();
         self.stretch_paces(from);
         self.recent = [0.0; 3];
         self.lowered(now, LONGEST_FOR_LOAD);
@@ -379,7 +343,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// Load that comes and goes: while it can be seen, the cores are not left idle for long.
 const LONGEST_FOR_LOAD: Duration = Duration::from_secs(2);
-const FIRST_CHECK: Duration = Duration::from_millis(250);
+/// Late enough for the load to be known, where it can be.
+const FIRST_CHECK: Duration = Duration::from_millis(400);
 /// Above what the time of equal calls varies by: 1.4 against 0.6.
 const TOLERANCE: f64 = 2.5;
 /// Below what a lost core costs.
@@ -387,7 +352,7 @@ const LARGEST_TOLERANCE: f64 = 10.0;
 /// With times that vary by 40 %, the mean of so many tells 1.2 from 1.
 const RAISE_STEPS: u32 = 6;
 const CHECK_STEPS: u32 = 3;
-/// Calls after which a trial that none of them could judge has passed.
+/// Calls after which a trial that none of them could judge is over.
 const PATIENCE: u32 = 64;
 
 #[cfg(test)]

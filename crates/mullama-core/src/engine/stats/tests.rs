@@ -142,7 +142,7 @@ fn each_number_reaches_the_field_of_its_name() {
         accepted_draft_tokens decode_calls batch_tokens cache_copies cache_evictions host_saves host_restores
         context_shifts reader_stalls);
     let gauges = check_each!(set: queue_depth queued_tokens sequences_running sequences_paused kv_tokens_used
-        kv_tokens_capacity host_bytes_used threads threads_batch);
+        kv_tokens_held kv_tokens_capacity host_bytes_used threads threads_batch);
     let json = serde_json::to_value(EngineStats::default()).unwrap();
     let numbers = json.as_object().unwrap().values().filter(|value| value.is_u64()).count();
     assert_eq!(counters + gauges, numbers as u64);

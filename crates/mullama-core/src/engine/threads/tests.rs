@@ -16,6 +16,8 @@ struct Machine {
     base: f64,
     /// The share of a call that more threads make no faster.
     serial: f64,
+    /// How many times as long a call takes whose threads have not a core each.
+    spin: f64,
     /// Sizes of the batches, in turn.
     batches: Vec<u32>,
     /// Factors of the times, in turn.
@@ -39,6 +41,7 @@ impl Machine {
             visible,
             base: 5.0,
             serial: 0.1,
+            spin: 20.0,
             batches: vec![1],
             noise: vec![1.0, 1.1, 0.9, 1.05, 0.95],
         }
@@ -52,7 +55,7 @@ impl Machine {
     fn call(&self, time: f64, threads: u32, tokens: u32, noise: f64) -> f64 {
         let shared = (1.0 - self.serial) / f64::from(threads) + self.serial;
         let full = (1.0 - self.serial) / f64::from(self.cores) + self.serial;
-        let spin = if f64::from(threads) > f64::from(self.cores) - self.others_at(time) { 20.0 } else { 1.0 };
+        let spin = if f64::from(threads) > f64::from(self.cores) - self.others_at(time) { self.spin } else { 1.0 };
         self.base * (0.8 + 0.2 * f64::from(tokens)) * shared / full * spin * noise
     }
 
@@ -68,10 +71,9 @@ impl Machine {
             let (decode, batch) = governor.threads();
             let threads = if tokens > 1 { batch } else { decode };
             let taken = self.call(time, threads, tokens, *noise.next().unwrap());
-            // What the meter counts, in steps of at most 10 ms.
-            let pieces = (taken / 10.0).ceil();
-            (0..pieces as u32)
-                .for_each(|n| seen += self.others_at(time + taken * f64::from(n) / pieces) * taken / pieces);
+            // What the meter counts, looking each 10 ms.
+            let looks = std::iter::successors(Some(time), |at| Some(at + 10.0)).take_while(|at| *at < time + taken);
+            seen += looks.map(|at| self.others_at(at) * (time + taken - at).min(10.0)).sum::<f64>();
             time += taken;
             outcome.tokens += f64::from(tokens);
             let step = Step { threads, tokens, elapsed: Duration::from_secs_f64(taken / 1e3) };
@@ -100,6 +102,10 @@ impl Machine {
     }
 }
 
+fn small_batches() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(1_u32..9, 1..60)
+}
+
 fn noise() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(0.6..=1.4_f64, 7..200)
 }
@@ -120,10 +126,11 @@ proptest! {
     ) {
         let machine = Machine { base, serial, noise, batches, ..Machine::quiet(cores, visible) };
         let outcome = machine.run(&mut machine.adaptive(), 120_000.0);
-        let per_minute = |from: f64| outcome.changes.iter().filter(|(time, _)| (from..from + 60e3).contains(time)).count();
-        prop_assert!(per_minute(0.0) <= 8 && per_minute(60e3) <= 6, "{:?}", outcome.changes);
+        let first = outcome.changes.iter().filter(|(time, _)| *time < 60e3).count();
+        prop_assert!(first <= 8 && outcome.changes.len() - first <= 6, "{:?}", outcome.changes);
         prop_assert!(cores > 1 || outcome.changes.is_empty());
-        prop_assert!(outcome.tokens >= 0.9 * machine.best_fixed(120_000.0));
+        let best = machine.best_fixed(120_000.0);
+        prop_assert!(outcome.tokens >= 0.9 * best, "{} of {}: {:?}", outcome.tokens, best, outcome.changes);
     }
 
     #[test]
@@ -140,11 +147,13 @@ proptest! {
     #[test]
     fn beside_visible_load_it_is_near_the_best_fixed_number(
         cores in 2_u32..17, taken in 0.01..0.99_f64, from in prop_oneof![Just(0_u64), 0_u64..5_000],
-        base in 0.5..15.0_f64, serial in 0.0..0.5_f64, noise in noise(),
+        single in 2.0..15.0_f64, serial in 0.0..0.5_f64, noise in noise(),
+        batches in small_batches(), spin in 18.0..50.0_f64,
     ) {
         let taken = (taken * f64::from(cores)).floor().max(1.0).min(f64::from(cores - 1));
         let machine = Machine {
-            others: vec![(0, 0.0), (from, taken)], base, serial, noise, ..Machine::quiet(cores, true)
+            others: vec![(0, 0.0), (from, taken)], base: single / f64::from(cores), serial, noise, batches, spin,
+            ..Machine::quiet(cores, true)
         };
         // From the arrival of the load on: no fixed number is best before and after.
         let outcome = machine.run(&mut machine.adaptive(), from as f64 + 10e3);
@@ -154,15 +163,17 @@ proptest! {
         let best = steady.best_fixed(10e3);
         prop_assert!(all - before >= 0.8 * best, "{} of {}: {:?}", all - before, best, outcome.changes);
         prop_assert!(outcome.changes.len() <= 12, "{:?}", outcome.changes);
+        prop_assert_eq!(f64::from(outcome.threads), f64::from(cores) - taken, "{:?}", outcome.changes);
     }
 
     #[test]
     fn beside_invisible_load_it_finds_the_best_number_by_trying(
         cores in 2_u32..5, from in prop_oneof![Just(0_u64), 1_000_u64..5_000],
-        base in 0.5..8.0_f64, serial in 0.0..0.5_f64, noise in noise(),
+        base in 0.5..2.5_f64, serial in 0.0..0.5_f64, noise in noise(),
+        batches in small_batches(), spin in 18.0..35.0_f64,
     ) {
         let machine = Machine {
-            others: vec![(0, 0.0), (from, 1.0)], base, serial, noise, ..Machine::quiet(cores, false)
+            others: vec![(0, 0.0), (from, 1.0)], base, serial, noise, batches, spin, ..Machine::quiet(cores, false)
         };
         let outcome = machine.run(&mut machine.adaptive(), from as f64 + 10e3);
         let before = machine.run(&mut machine.adaptive(), from as f64).tokens;
@@ -175,11 +186,11 @@ proptest! {
     #[test]
     fn all_threads_are_back_within_three_seconds(
         cores in 2_u32..33, taken in 0.01..0.99_f64, busy in 1_000_u64..60_000,
-        base in 0.5..10.0_f64, serial in 0.0..0.5_f64, noise in noise(),
+        base in 0.5..5.0_f64, serial in 0.0..0.5_f64, noise in noise(), batches in small_batches(),
     ) {
-        let taken = (taken * f64::from(cores)).ceil();
+        let taken = (taken * f64::from(cores)).ceil().min(f64::from(cores - 1));
         let machine = Machine {
-            others: vec![(0, 0.0), (1_500, taken), (1_500 + busy, 0.0)], base, serial, noise,
+            others: vec![(0, 0.0), (1_500, taken), (1_500 + busy, 0.0)], base, serial, noise, batches,
             ..Machine::quiet(cores, true)
         };
         let end = 1_500.0 + busy as f64;
@@ -192,7 +203,9 @@ proptest! {
     #[test]
     fn whatever_comes_the_numbers_stay_in_range(
         maxima in (0_u32..40, 0_u32..40), cores in 0_u32..40,
-        events in prop::collection::vec((0_u64..3_000, 0_u32..40, any::<u32>(), any::<u64>(), any::<Option<f64>>()), 0..200),
+        events in prop::collection::vec(
+            (0_u64..3_000, 0_u32..40, any::<u32>(), any::<u64>(), any::<Option<f64>>()), 0..200,
+        ),
     ) {
         let mut governor = ThreadGovernor::new(maxima.0, maxima.1, ThreadPolicy::Adaptive, cores);
         let mut now = Instant::now();
@@ -237,11 +250,63 @@ fn heavier_work_is_not_taken_for_a_lost_core() {
         let mut machine = Machine::quiet(8, visible);
         let mut governor = machine.adaptive();
         machine.run(&mut governor, 5_000.0);
-        machine.base *= 4.0;
-        let outcome = machine.run(&mut governor, 3_000.0);
-        assert_eq!(outcome.threads, 8, "{:?}", outcome.changes);
-        assert!(outcome.tokens > 0.7 * machine.best_fixed(3_000.0), "{visible}: {outcome:?}");
+        machine.base *= 8.0;
+        let outcome = machine.run(&mut governor, 6_000.0);
+        // It tries fewer threads, once; where it sees that others are quiet, half of them is enough to know.
+        let limits: Vec<u32> = outcome.changes.iter().map(|(_, limit)| *limit).collect();
+        let expected: &[u32] = if visible { &[4, 8] } else { &[4, 2, 1, 8] };
+        assert!(limits.starts_with(expected) && limits.len() <= 6, "{visible}: {outcome:?}");
+        assert!(outcome.tokens > 0.8 * machine.best_fixed(6_000.0), "{visible}: {outcome:?}");
     }
+}
+
+#[test]
+fn work_that_is_heavier_at_times_is_tried_only_at_first() {
+    let mut machine = Machine::quiet(8, true);
+    let mut governor = machine.adaptive();
+    let mut changes = Vec::new();
+    for _ in 0..20 {
+        machine.base = if machine.base == 5.0 { 20.0 } else { 5.0 };
+        changes.extend(machine.run(&mut governor, 500.0).changes);
+    }
+    assert!(changes.len() <= 4, "{changes:?}");
+}
+
+#[test]
+fn fewer_threads_may_take_longer_in_proportion() {
+    let mut governor = ThreadGovernor::new(8, 8, ThreadPolicy::Adaptive, 8);
+    let start = Instant::now();
+    let at = |n: u64| start + Duration::from_millis(n);
+    let call = |governor: &mut ThreadGovernor, n: u64, milliseconds: u64| {
+        let elapsed = Duration::from_millis(milliseconds);
+        governor.step(at(n), Step { threads: governor.threads().0, tokens: 1, elapsed })
+    };
+    assert_eq!(governor.load(at(0), Some(0.0)), None);
+    (0..20).for_each(|n| assert_eq!(call(&mut governor, n, 5), None));
+    // What two calls showed, the others' load shows later.
+    assert_eq!([200, 200].map(|long| call(&mut governor, 20, long)), [None, Some((4, 4))]);
+    (21..30).for_each(|n| assert_eq!(call(&mut governor, n, 19), None));
+    assert_eq!(governor.load(at(250), Some(7.0)), Some((1, 1)));
+    (250..300).for_each(|n| assert_eq!(call(&mut governor, n, 60), None));
+    // A rise is followed by the next when calls have shown that it was right.
+    assert_eq!([500, 1_000, 1_500].map(|n| governor.load(at(n), Some(0.0))), [None, None, Some((3, 3))]);
+    assert_eq!([1_750, 2_000].map(|n| governor.load(at(n), Some(0.0))), [None, None]);
+    (2_000..2_006).for_each(|n| assert_eq!(call(&mut governor, n, 20), None));
+    assert_eq!(governor.load(at(2_250), Some(0.0)), Some((5, 5)));
+    // From all threads at once to two.
+    let mut governor = ThreadGovernor::new(8, 8, ThreadPolicy::Adaptive, 8);
+    (0..20).for_each(|n| assert_eq!(call(&mut governor, n, 5), None));
+    assert_eq!(governor.load(at(250), Some(6.0)), Some((2, 2)));
+    (250..350).for_each(|n| assert_eq!(call(&mut governor, n, 28), None));
+}
+
+#[test]
+fn attempts_close_in_on_the_number_that_fits() {
+    let machine = Machine { others: vec![(0, 0.0), (1_000, 5.0)], ..Machine::quiet(16, false) };
+    let mut governor = machine.adaptive();
+    let outcome = machine.run(&mut governor, 60_000.0);
+    assert!((10..=11).contains(&outcome.threads), "{outcome:?}");
+    assert!(outcome.changes.len() < 30, "{outcome:?}");
 }
 
 #[test]
@@ -285,4 +350,4 @@ fn policies_have_the_names_of_the_configuration() {
     assert_eq!(serde_json::from_str::<ThreadPolicy>("\"fixed\"").unwrap(), ThreadPolicy::Fixed);
 }
 
-const CASES: u32 = 1000;
+const CASES: u32 = 32;
