@@ -105,7 +105,7 @@ pub enum Error {
         /// Its name.
         name: String,
         /// Why; all that waited for the load get the same.
-        source: Arc<Error>,
+        source: Arc<Self>,
     },
     /// A model does not fit into the memory that the pool may use, beside those models that are in use.
     #[error(

@@ -1,5 +1,6 @@
 //! The command line: commands and their flags.
 
+pub(crate) mod bench;
 pub(crate) mod model;
 mod number;
 pub(crate) mod sampling;
@@ -16,7 +17,7 @@ use model::{ContextArgs, LoadArgs};
 use number::{count, whole};
 use sampling::SamplingArgs;
 
-/// Text from local models: generate, chat, tokenize, embed, rank, inspect, quantize.
+/// Text from local models: generate, chat, tokenize, embed, rank, inspect, quantize, measure.
 #[derive(Debug, Parser)]
 #[command(name = "mullama", version, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Cli {
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Write a model in a smaller number format
     Quantize(Quantize),
+    /// Measure the engine, alone or against a server
+    Bench(Box<bench::Bench>),
     /// The devices that models can run on
     Devices(Devices),
     /// Print the completions for a shell

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod bench;
 mod chat;
 mod completions;
 mod devices;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<()> {
         Command::Rerank(args) => rerank::run(&args, ui),
         Command::Info(args) => info::run(&args, ui),
         Command::Quantize(args) => quantize::run(&args, ui),
+        Command::Bench(args) => bench::run(&args, ui),
         Command::Devices(args) => devices::run(&args, ui),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -26,6 +26,10 @@ pub(crate) enum Error {
     Stdout(io::Error),
     /// The line editor failed.
     Editor(ReadlineError),
+    /// A server cannot be reached, or its answer is no HTTP.
+    Network { url: String, source: io::Error },
+    /// A server refused a request.
+    Refused { url: String, status: u16, body: String },
 }
 
 impl Error {
@@ -39,7 +43,8 @@ impl Error {
         match self {
             Self::Core(error) => error.kind(),
             Self::Usage { .. } | Self::Json { .. } => ErrorKind::InvalidInput,
-            Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) => ErrorKind::Io,
+            Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) | Self::Network { .. } => ErrorKind::Io,
+            Self::Refused { .. } => ErrorKind::Unavailable,
         }
     }
 
@@ -69,7 +74,11 @@ impl Error {
         match self {
             Self::Core(error) => wording::hint(error),
             Self::Usage { hint, .. } => Some(hint.as_ref()).filter(|hint| !hint.is_empty()),
+            Self::Network { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                Some("is the server running?")
+            }
             Self::Json { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) => None,
+            Self::Network { .. } | Self::Refused { .. } => None,
         }
     }
 }
@@ -83,6 +92,8 @@ impl fmt::Display for Error {
             Self::Stdin(_) => f.write_str("cannot read standard input"),
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Editor(_) => f.write_str("cannot read a line from the terminal"),
+            Self::Network { url, .. } => write!(f, "no answer from {url}"),
+            Self::Refused { url, status, body } => write!(f, "{url} answered with {status}: {body}"),
         }
     }
 }
@@ -93,7 +104,8 @@ impl std::error::Error for Error {
             Self::Core(error) => error.source(),
             Self::Usage { .. } => None,
             Self::Json { source, .. } => Some(source),
-            Self::Stdin(source) | Self::Stdout(source) => Some(source),
+            Self::Refused { .. } => None,
+            Self::Stdin(source) | Self::Stdout(source) | Self::Network { source, .. } => Some(source),
             Self::Editor(source) => Some(source),
         }
     }

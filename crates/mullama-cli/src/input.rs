@@ -1,6 +1,6 @@
 //! What the user gives: model and text by their places, files, standard input.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
@@ -158,12 +158,18 @@ const MAX_TEXT: usize = 16 << 20;
 
 /// Where state of the program is kept between runs: `$XDG_STATE_HOME/mullama` or `~/.local/state/mullama`.
 pub(crate) fn state_folder() -> Option<PathBuf> {
-    let folder = |name: &str, rest: &str| {
-        let value: OsString = std::env::var_os(name)?;
-        let path = PathBuf::from(value);
-        path.is_absolute().then(|| path.join(rest))
-    };
     folder("XDG_STATE_HOME", "mullama").or_else(|| folder("HOME", ".local/state/mullama"))
+}
+
+/// Where files are kept that can be made again: `$XDG_CACHE_HOME/mullama` or `~/.cache/mullama`.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    folder("XDG_CACHE_HOME", "mullama").or_else(|| folder("HOME", ".cache/mullama"))
+}
+
+/// A folder in the one that an environment variable names.
+fn folder(name: &str, rest: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(name)?);
+    path.is_absolute().then(|| path.join(rest))
 }
 
 #[cfg(test)]

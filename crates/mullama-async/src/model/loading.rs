@@ -79,7 +79,7 @@ impl AsyncModelBuilder {
         let (answer, receiver) = oneshot::channel();
         let body = move || {
             let Self { source, engine } = self;
-            let progress = |part| {
+            let mut progress = |part| {
                 // Nobody waits for the model any more.
                 if answer.is_closed() {
                     return ControlFlow::Break(());

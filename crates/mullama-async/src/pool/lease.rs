@@ -11,18 +11,19 @@ use super::state::Replica;
 pub(super) struct Lease<L: Loader> {
     machine: Arc<Machine<L>>,
     name: Arc<str>,
-    replica: Arc<Replica<L::Engine>>,
+    /// Taken by `drop`.
+    replica: Option<Arc<Replica<L::Engine>>>,
 }
 
 impl<L: Loader> Lease<L> {
     /// Under the pool's lock.
     pub(super) fn new(machine: &Arc<Machine<L>>, name: &str, replica: Arc<Replica<L::Engine>>) -> Self {
         replica.leases.fetch_add(1, Ordering::Relaxed);
-        Self { machine: Arc::clone(machine), name: name.into(), replica }
+        Self { machine: Arc::clone(machine), name: name.into(), replica: Some(replica) }
     }
 
-    pub(super) fn engine(&self) -> &L::Engine {
-        &self.replica.engine
+    pub(super) fn engine(&self) -> Option<&L::Engine> {
+        Some(&self.replica.as_ref()?.engine)
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -32,7 +33,9 @@ impl<L: Loader> Lease<L> {
 
 impl<L: Loader> Drop for Lease<L> {
     fn drop(&mut self) {
-        self.machine.give_back(&self.name, &self.replica);
+        if let Some(replica) = self.replica.take() {
+            self.machine.give_back(&self.name, replica);
+        }
     }
 }
 

@@ -212,7 +212,11 @@ impl<L: Loader> Machine<L> {
         let until = Instant::now() + deadline.min(LONGEST);
         let free = timeout_at(until, self.given_back(&replicas)).await.is_ok();
         let engines = replicas.iter().map(|replica| replica.engine.clone()).collect();
-        drop(replicas);
+        if free {
+            drop(replicas);
+        } else {
+            tokio::spawn(Held::new(Arc::clone(&self), &name, replicas).until_given_back());
+        }
         let done = self.loader.close(engines, until.saturating_duration_since(Instant::now())).await;
         tracing::info!(model = %name, in_time = free && done, "unloaded");
         free && done
@@ -288,10 +292,12 @@ impl<L: Loader> Machine<L> {
         drop(replicas);
     }
 
-    pub(super) fn give_back(&self, name: &str, replica: &Replica<L::Engine>) {
+    pub(super) fn give_back(&self, name: &str, replica: Arc<Replica<L::Engine>>) {
         {
             let mut state = self.lock();
             replica.leases.fetch_sub(1, Ordering::Relaxed);
+            // Before anybody can see that it is given back.
+            drop(replica);
             if let Some(entry) = state.entries.get_mut(name) {
                 entry.touch();
             }
@@ -341,6 +347,40 @@ impl<L: Loader> Drop for LoadEnd<'_, L> {
         drop(late);
         self.machine.changed.notify_waiters();
         self.machine.idle.notify_one();
+    }
+}
+
+/// Engines that were ended while somebody had them: the weights stay in memory until they are given back, and count.
+struct Held<L: Loader> {
+    machine: Arc<Machine<L>>,
+    bytes: u64,
+    replicas: Vec<Arc<Replica<L::Engine>>>,
+}
+
+impl<L: Loader> Held<L> {
+    fn new(machine: Arc<Machine<L>>, name: &str, replicas: Vec<Arc<Replica<L::Engine>>>) -> Self {
+        let bytes = {
+            let mut state = machine.lock();
+            let bytes = state.entries.get(name).map_or(0, |entry| entry.bytes);
+            state.held = state.held.saturating_add(bytes);
+            bytes
+        };
+        Self { machine, bytes, replicas }
+    }
+
+    async fn until_given_back(self) {
+        self.machine.given_back(&self.replicas).await;
+    }
+}
+
+impl<L: Loader> Drop for Held<L> {
+    fn drop(&mut self) {
+        self.replicas.clear();
+        {
+            let mut state = self.machine.lock();
+            state.held = state.held.saturating_sub(self.bytes);
+        }
+        self.machine.changed.notify_waiters();
     }
 }
 

@@ -13,6 +13,8 @@ use crate::error::Error;
 
 pub(super) struct State<L: Loader> {
     pub(super) entries: BTreeMap<String, Entry<L>>,
+    /// Bytes of models that were unloaded while somebody had them.
+    pub(super) held: u64,
     /// Nothing is leased or loaded any more.
     pub(super) closed: bool,
     /// Unloads what nobody has used for a while.
@@ -134,13 +136,13 @@ impl<L: Loader> Entry<L> {
 
 impl<L: Loader> State<L> {
     pub(super) fn new() -> Self {
-        Self { entries: BTreeMap::new(), closed: false, sweeper: None }
+        Self { entries: BTreeMap::new(), held: 0, closed: false, sweeper: None }
     }
 
     /// Bytes that models take now, `name` left out.
     pub(super) fn resident_beside(&self, name: &str) -> u64 {
         let others = self.entries.iter().filter(|(other, entry)| *other != name && entry.resident);
-        others.fold(0, |sum, (_, entry)| sum.saturating_add(entry.bytes))
+        others.fold(self.held, |sum, (_, entry)| sum.saturating_add(entry.bytes))
     }
 
     /// The models that nobody has used for `keep_alive`, and when the next one will be one of them.
@@ -165,7 +167,7 @@ impl<L: Loader> State<L> {
             *other != name && matches!(entry.phase, Phase::Loading | Phase::Ready(_))
         };
         let others = self.entries.iter().filter(promised);
-        let mut taken = others.fold(0, |sum: u64, (_, entry)| sum.saturating_add(entry.bytes));
+        let mut taken = others.fold(self.held, |sum, (_, entry)| sum.saturating_add(entry.bytes));
         let mut idle: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.is_idle()).collect();
         idle.sort_by_key(|(_, entry)| entry.last_used.map(|(instant, _)| instant));
         let mut gone = Vec::new();

@@ -1,6 +1,7 @@
 //! Runs the program as its users do, mostly on the embedded model.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests; what did not run is said")]
 
+mod bench;
 mod chat;
 mod failures;
 mod models;

@@ -114,8 +114,8 @@ fn devices_name_the_cpu() {
 
 #[test]
 fn completions_and_manual_pages_know_every_command() {
-    const COMMANDS: [&str; 10] =
-        ["run", "chat", "tokenize", "embed", "rerank", "info", "quantize", "devices", "completions", "man"];
+    const COMMANDS: [&str; 11] =
+        ["run", "chat", "tokenize", "embed", "rerank", "info", "quantize", "bench", "devices", "completions", "man"];
     let script = mullama(&["completions", "bash"]).ok();
     let folder = tempfile::tempdir().unwrap();
     mullama(&["man", "--dir", folder.path().join("pages").to_str().unwrap()]).ok();

@@ -38,13 +38,9 @@ impl Outlet {
         debug_assert!(!matches!(outcome, Err(async_channel::TrySendError::Full(_))), "a step gives at most {STEP} events");
     }
 
-    /// Is the reader so far behind that its sequence is to pause?
-    pub(crate) fn pause(&self) -> bool {
-        self.gate.pause(|| self.sender.len(), self.limit)
-    }
-
+    /// Is the reader so far behind that its sequence is to pause? To be asked before each step that may send.
     pub(crate) fn is_paused(&self) -> bool {
-        self.gate.is_paused()
+        self.gate.pause(|| self.sender.len(), self.limit)
     }
 
     /// Events that the reader has not taken.

@@ -6,14 +6,17 @@ use std::time::Duration;
 ///
 /// The cost of a prompt token changes with the depth of its context, the number of threads, other load: so this is a
 /// controller, not a model. It aims a little below the target, so that most steps end within it.
+///
+/// Small pieces cost throughput: with every piece all weights are read once more, and the running streams are computed in
+/// a pass of their own. So steps are short only while somebody waits for the tokens of an interactive stream.
 #[derive(Debug)]
 pub(crate) struct Pace {
     target: f64,
     /// Seconds of a step without prompts.
     tokens_only: f64,
-    /// Prompt tokens beside running streams, and without any.
-    beside: Share,
-    alone: Share,
+    /// Prompt tokens beside interactive streams, and without any.
+    urgent: Share,
+    calm: Share,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,40 +29,35 @@ impl Pace {
     /// `batch`: tokens of a batch at most; `micro`: tokens that are computed at once.
     pub(crate) fn new(target: Duration, batch: usize, micro: usize) -> Self {
         let limit = number(batch);
-        let beside = Share { tokens: FIRST.min(limit), limit };
         Self {
             target: target.as_secs_f64(),
             tokens_only: 0.0,
-            beside,
+            urgent: Share { tokens: FIRST.min(limit), limit },
             // Nobody waits for a token; somebody may come, who then waits for this step.
-            alone: Share { tokens: number(micro), limit },
+            calm: Share { tokens: number(micro), limit },
         }
     }
 
-    /// Prompt tokens for the next step.
-    pub(crate) fn prompt_tokens(&self, streams: usize) -> usize {
-        let share = if streams > 0 { self.beside } else { self.alone };
+    /// Prompt tokens for the next step. `urgent`: an interactive stream runs.
+    pub(crate) fn prompt_tokens(&self, urgent: bool) -> usize {
+        let share = if urgent { self.urgent } else { self.calm };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to the size of a batch")]
         let tokens = share.tokens as usize;
         tokens.max(1)
     }
 
-    /// Tells how long a step took, with rows of running streams and tokens of prompts.
-    pub(crate) fn step(&mut self, streams: usize, prompt: usize, took: Duration) {
+    /// Tells how long a step took, with rows of `streams` running streams and tokens of prompts.
+    pub(crate) fn step(&mut self, urgent: bool, streams: usize, prompt: usize, took: Duration) {
         let took = took.as_secs_f64();
         if prompt == 0 {
-            if streams > 0 {
-                let known = self.tokens_only;
-                self.tokens_only = if known == 0.0 { took } else { known + (took - known) * 0.1 };
-            }
+            let known = self.tokens_only;
+            self.tokens_only = if known == 0.0 { took } else { known + (took - known) * 0.1 };
             return;
         }
-        let (share, base, target) = if streams > 0 {
-            // Where the streams alone take all of the time, prompts get as much again: else they would never end.
-            (&mut self.beside, self.tokens_only, (self.target * AIM).max(self.tokens_only * 2.0))
-        } else {
-            (&mut self.alone, 0.0, self.target * AIM * ALONE)
-        };
+        let base = if streams > 0 { self.tokens_only } else { 0.0 };
+        let (share, target) = if urgent { (&mut self.urgent, self.target) } else { (&mut self.calm, self.target * CALM) };
+        // Where the streams alone take all of the time, prompts get as much again: else they would never end.
+        let target = (target * AIM).max(base * 2.0);
         let used = number(prompt);
         if used < share.tokens * 0.5 {
             return; // the prompts were short; this says little about longer ones
@@ -76,14 +74,14 @@ fn number(tokens: usize) -> f64 {
     tokens as f64
 }
 
-/// Prompt tokens of the first step beside running streams.
+/// Prompt tokens of the first step beside interactive streams.
 const FIRST: f64 = 32.0;
 /// A prompt is never cut into smaller pieces.
 const LEAST: f64 = 8.0;
 /// Where to aim, of the target.
 const AIM: f64 = 0.8;
-/// Steps may be so many times as long while no stream runs.
-const ALONE: f64 = 4.0;
+/// Steps may be so many times as long while no interactive stream runs.
+const CALM: f64 = 4.0;
 
 #[cfg(test)]
 mod tests {
@@ -102,14 +100,14 @@ mod tests {
             let mut pace = Pace::new(Duration::from_millis(50), 2_048, 512);
             let time = |tokens: usize, noise: f64| Duration::from_secs_f64((fixed_ms / 1e3 + number(tokens) * token_us / 1e6) * noise);
             for noise in &noise {
-                pace.step(2, 0, time(2, *noise));
+                pace.step(true, 2, 0, time(2, *noise));
             }
             for noise in &noise {
-                let tokens = pace.prompt_tokens(2);
+                let tokens = pace.prompt_tokens(true);
                 prop_assert!((1..=2_048).contains(&tokens));
-                pace.step(2, tokens, time(tokens, *noise));
+                pace.step(true, 2, tokens, time(tokens, *noise));
             }
-            let tokens = pace.prompt_tokens(2);
+            let tokens = pace.prompt_tokens(true);
             let settled = time(tokens, 1.0).as_secs_f64();
             prop_assert!(settled < 0.060 || tokens <= 10, "{tokens} tokens take {settled} s");
             prop_assert!(settled > 0.025 || tokens > 2_000, "{tokens} tokens take only {settled} s");

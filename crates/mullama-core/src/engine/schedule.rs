@@ -346,10 +346,12 @@ fn must_follow<V: crate::generate::Vocabulary>(
     // Whoever's reader sleeps may sleep long.
     let leads = |sequence: &Sequence<V>| !sequence.job.outlet.is_paused();
     if let Some((leader, tokens)) = job.progress.behind {
-        let leader = running.iter().find(|sequence| sequence.job.id == leader && leads(sequence));
-        // One that has nothing left to compute has forgotten what it was waited for, in a shift.
-        let goes_on = |length: usize, leader: &Sequence<V>| length < tokens && length + 1 < leader.job.tokens.len();
-        if leader.is_some_and(|leader| goes_on(slots.length(leader.slot), leader)) {
+        let comes = |sequence: &Sequence<V>| {
+            let length = slots.length(sequence.slot);
+            // One that has all but its last token computed has forgotten the rest, in a shift.
+            length < tokens && length + 1 < sequence.job.tokens.len()
+        };
+        if running.iter().any(|sequence| sequence.job.id == leader && leads(sequence) && comes(sequence)) {
             return true;
         }
         job.progress.behind = None;

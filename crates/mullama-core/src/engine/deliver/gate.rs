@@ -14,9 +14,15 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The engine, after it has put something into the buffer: true when the sequence is to pause until the reader has
+    /// The engine, before it puts anything into the buffer: true when the sequence is to pause until the reader has
     /// called [`Gate::taken`]. `held` counts what is in the buffer.
+    ///
+    /// The flag alone does not tell: a reader that was just taking it back may take back the next one too. So the buffer
+    /// is looked at each time.
     pub(crate) fn pause(&self, held: impl Fn() -> usize, limit: usize) -> bool {
+        if self.is_paused() {
+            return true;
+        }
         if held() < limit {
             return false;
         }

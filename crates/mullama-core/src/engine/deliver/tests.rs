@@ -26,7 +26,7 @@ fn run(events: usize, limit: usize, step: usize) {
             let held = || buffer.0.lock().unwrap().len();
             let mut sent = 0;
             while sent < events {
-                if gate.is_paused() {
+                if gate.pause(held, limit) {
                     let mut rung = bell.0.lock().unwrap();
                     while !*rung {
                         rung = bell.1.wait(rung).unwrap();
@@ -40,7 +40,6 @@ fn run(events: usize, limit: usize, step: usize) {
                 }
                 buffer.1.notify_one();
                 most.fetch_max(held(), Ordering::SeqCst);
-                gate.pause(held, limit);
             }
         })
     };

@@ -2,6 +2,7 @@
 
 use super::{Schedule, Sequence};
 use crate::engine::decoder::Decoder;
+use crate::engine::queue::Priority;
 use crate::engine::request::Adapters;
 use crate::error::Error;
 use crate::tokenizer::TokenId;
@@ -46,6 +47,13 @@ impl<D: Decoder> Schedule<D> {
                 self.end_without_room(youngest, self.decoder.now());
             }
         }
+    }
+
+    /// Does somebody wait for the tokens of a stream?
+    pub(super) fn is_urgent(&self) -> bool {
+        self.running.iter().any(|sequence| {
+            sequence.has_started() && sequence.job.priority == Priority::Interactive && Self::is_ready(sequence)
+        })
     }
 
     fn is_ready(sequence: &Sequence<D::Vocabulary>) -> bool {
@@ -122,7 +130,7 @@ impl<D: Decoder> Schedule<D> {
             free -= guesses.len();
             parts.push(Part { id: self.running[*index].job.id, tokens: 1, guesses, output: true });
         }
-        let budget = self.pace.prompt_tokens(streams.len()).min(free);
+        let budget = self.pace.prompt_tokens(self.is_urgent()).min(free);
         for (index, tokens) in share(&prompts, budget) {
             let sequence = &self.running[index];
             let computed = self.slots.length(sequence.slot);
@@ -162,26 +170,33 @@ impl Adapters {
     }
 }
 
-/// Divides `budget` between prompts of which so many tokens are left: half for the one that came first, so that it ends
-/// some time, half for the shortest, so that short ones do not wait for long ones; what remains goes to the first.
+/// Divides `budget` between prompts of which so many tokens are left: half at least for the one that came first, so that it
+/// ends some time; of the other half as many others as can be ended with it, shortest first, so that short ones do not wait
+/// for long ones. A piece of one that does not end would only cost a pass more. What remains goes to the first, then on.
 fn share(prompts: &[(usize, usize)], budget: usize) -> Vec<(usize, usize)> {
     let Some(&(first, left)) = prompts.first() else { return Vec::new() };
-    if prompts.len() == 1 {
-        return vec![(first, left.min(budget))];
-    }
+    let mut rest = budget - left.min(budget.div_ceil(2));
     let mut others = prompts[1..].to_vec();
     others.sort_by_key(|(index, left)| (*left, *index));
-    let mut shares = vec![(first, left.min(budget.div_ceil(2)))];
-    let mut rest = budget - shares[0].1;
-    for (index, left) in others {
-        let take = left.min(rest);
-        if take == 0 {
+    let mut shares = vec![(first, 0)];
+    for (index, left) in others.iter().filter(|(_, left)| *left > 0) {
+        if *left > rest {
             break;
         }
-        rest -= take;
-        shares.push((index, take));
+        rest -= left;
+        shares.push((*index, *left));
     }
-    shares[0].1 += rest.min(left - shares[0].1);
+    let taken = shares.len() - 1;
+    let others_share: usize = shares.iter().map(|(_, tokens)| tokens).sum();
+    shares[0].1 = left.min(budget - others_share);
+    rest = budget - others_share - shares[0].1;
+    for (index, left) in &others[taken..] {
+        if rest == 0 {
+            break;
+        }
+        shares.push((*index, rest.min(*left)));
+        rest -= rest.min(*left);
+    }
     shares
 }
 

@@ -72,7 +72,7 @@ impl<D: Decoder> Schedule<D> {
         self.stats.decoded(total as u64, took);
         self.stats.prompt_tokens_computed.add(prompt as u64);
         self.stats.drafted_tokens.add(parts.iter().map(|part| part.guesses.len() as u64).sum());
-        self.pace.step(streams, prompt, took);
+        self.pace.step(self.is_urgent(), streams, prompt, took);
         if let Some((single, batch)) = self.threads.step(now, total, took) {
             self.decoder.threads(single, batch);
             self.stats.threads.set(single.into());
@@ -108,7 +108,7 @@ impl<D: Decoder> Schedule<D> {
             });
             match outcome {
                 Ok(None) => {
-                    if sequence.job.outlet.pause() {
+                    if sequence.job.outlet.is_paused() {
                         sequence.job.pause(now);
                         self.stats.reader_stalls.add(1);
                     }

@@ -1,7 +1,7 @@
 //! The books against a decoder that keeps its own.
 
 use super::*;
-use crate::engine::schedule::tests::Scripted;
+use crate::engine::schedule::tests::scripted::Scripted;
 
 impl Slots {
     /// What is said to be in each sequence is there, in as many cells as are counted, and nothing else is kept.

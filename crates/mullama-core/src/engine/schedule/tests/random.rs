@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::naive::Ask;
-use super::scripted::{Faults, Script, mix};
+use super::scripted::{Faults, Script, family};
 use super::world::{Setup, World};
 use crate::engine::decoder::Shape;
 use crate::engine::params::Speculation;
@@ -47,10 +47,6 @@ impl Request {
         prompt.truncate(length);
         Ask { prompt, ..self.ask }
     }
-}
-
-fn family(number: u8) -> impl Iterator<Item = TokenId> {
-    (0..).map(move |at| TokenId(3 + i32::try_from(mix(u64::from(number) << 32 | at) % 13).unwrap()))
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -95,21 +91,24 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn setup(faults: impl Strategy<Value = Faults>) -> impl Strategy<Value = Setup> {
+pub(crate) fn shape() -> impl Strategy<Value = Shape> {
     let shape = (1_usize..=6, 16_usize..=128, 0.0_f64..1.0, 6_usize..=64, any::<bool>(), prop::bool::weighted(0.8));
-    let shape = shape.prop_map(|(slots, length, more, batch, unified, partial_removal)| {
+    shape.prop_map(|(slots, length, more, batch, unified, partial_removal)| {
         // From as few as one request needs to as many as all do.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small number")]
         let extra = ((length * (slots - 1)) as f64 * more * more) as usize;
         let cells = if unified { length + extra } else { length * slots };
         Shape { slots, length, cells, batch, unified, partial_removal }
-    });
+    })
+}
+
+fn setup(faults: impl Strategy<Value = Faults>) -> impl Strategy<Value = Setup> {
     let lookup = (1_u32..4, 1_u32..=16).prop_map(|(ngram, tokens)| Speculation::PromptLookup { ngram, tokens });
     let speculation = prop_oneof![Just(Speculation::Off), lookup];
     let script = prop_oneof![Just(Script::Whole), Just(Script::Repeating)];
     let host = prop_oneof![Just(0_u64), 100_u64..3_000, Just(1 << 20)];
     let reader_timeout_ms = prop::option::weighted(0.3, 1_u64..1_000);
-    (shape, script, faults, host, speculation, (reader_timeout_ms, 1_u32..64)).prop_map(
+    (shape(), script, faults, host, speculation, (reader_timeout_ms, 1_u32..64)).prop_map(
         |(shape, script, faults, host, speculation, (reader_timeout_ms, micro_batch))| Setup {
             shape,
             script,
@@ -122,7 +121,7 @@ fn setup(faults: impl Strategy<Value = Faults>) -> impl Strategy<Value = Setup> 
     )
 }
 
-fn faults() -> impl Strategy<Value = Faults> {
+pub(crate) fn faults() -> impl Strategy<Value = Faults> {
     let often = || prop_oneof![2 => Just(0_u8), 1 => 1_u8..20];
     (any::<u64>(), often(), often(), often(), often(), often(), often(), often()).prop_map(
         |(seed, no_room, failed, copy, save, restore, shift, adapt)| Faults {
@@ -134,6 +133,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             restore,
             shift,
             adapt,
+            ..Faults::default()
         },
     )
 }
@@ -154,9 +154,7 @@ fn run(setup: Setup, actions: Vec<Action>) {
                 let ask = request.resolve(&world);
                 world.submit(ask);
             }
-            Action::Turns(number) => (0..number).for_each(|_| {
-                world.turn();
-            }),
+            Action::Turns(number) => world.turns(number.into()),
             Action::Wait(ms) => world.schedule.decoder.jump(Duration::from_millis(ms.into())),
             Action::Read(client, events) if anybody => world.read(which(client), events.into()),
             Action::StopReading(client) if anybody => {

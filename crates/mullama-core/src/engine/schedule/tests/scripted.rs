@@ -76,6 +76,11 @@ fn letter(hash: u64) -> TokenId {
     })
 }
 
+/// One of many texts without an end, which have nothing in common.
+pub(crate) fn family(number: u8) -> impl Iterator<Item = TokenId> {
+    (0..).map(move |at| TokenId(3 + i32::try_from(mix(u64::from(number) << 32 | at) % 13).unwrap()))
+}
+
 pub(crate) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -83,12 +88,13 @@ pub(crate) fn mix(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// How often, of 256 times, something goes wrong.
+/// How often, of 255 times, something goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
     pub(crate) seed: u64,
     pub(crate) no_room: u8,
     pub(crate) failed: u8,
+    pub(crate) aborted: u8,
     pub(crate) copy: u8,
     pub(crate) save: u8,
     pub(crate) restore: u8,
@@ -168,10 +174,6 @@ impl Scripted {
         self.clock += time;
     }
 
-    pub(crate) fn script(&self) -> Script {
-        self.script
-    }
-
     /// Begins to count questions anew.
     pub(crate) fn be_patient(&self) {
         self.asked.set(0);
@@ -196,9 +198,9 @@ impl Scripted {
         assert!(self.asked.get() < 100_000, "a turn does not end");
     }
 
-    fn fails(&mut self, of_256: u8) -> bool {
+    fn fails(&mut self, of_255: u8) -> bool {
         self.random = mix(self.random);
-        self.random % 256 < u64::from(of_256)
+        self.random % 255 < u64::from(of_255)
     }
 
     fn cell(&mut self, token: TokenId) -> Cell {
@@ -295,10 +297,15 @@ impl Decoder for Scripted {
             self.shape.cells
         );
         // What fails is computed in part.
-        let failed = self.fails(self.faults.failed);
+        let aborted = self.fails(self.faults.aborted);
+        let failed = aborted || self.fails(self.faults.failed);
         let computed = if failed { usize::try_from(self.random >> 32).unwrap() % self.rows.len() } else { self.rows.len() };
         self.rows.clone().into_iter().take(computed).for_each(|row| self.compute(row));
-        if failed { Outcome::Failed { code: -3, reason: "as asked".to_owned() } } else { Outcome::Done }
+        match (aborted, failed) {
+            (true, _) => Outcome::Aborted,
+            (_, true) => Outcome::Failed { code: -3, reason: "as asked".to_owned() },
+            _ => Outcome::Done,
+        }
     }
 
     fn remove(&mut self, slot: Slot, from: usize) -> bool {

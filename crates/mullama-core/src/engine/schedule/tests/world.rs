@@ -53,6 +53,7 @@ pub(crate) struct Client {
     pub(crate) end: Option<Result<Summary, Error>>,
     deadline: Option<Instant>,
     cancelled: bool,
+    cut: bool,
     /// When it last took something, and how long ago that was when its request ended.
     took: Instant,
     rests: Option<Duration>,
@@ -92,7 +93,8 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) stats: Arc<Recorder>,
     places: Places,
-    pub(crate) turns: usize,
+    /// Of all that were ever here.
+    submitted: u64,
 }
 
 impl World {
@@ -108,7 +110,7 @@ impl World {
         let guess = Guess::new(setup.speculation, None);
         let numbers = (Arc::clone(&stats), Arc::new(ServiceTime::default()));
         let schedule = Schedule::new(decoder, &params, (Threads::fixed(), guess), numbers);
-        Self { setup, schedule, clients: Vec::new(), stats, places: Places::new(usize::MAX), turns: 0 }
+        Self { setup, schedule, clients: Vec::new(), stats, places: Places::new(usize::MAX), submitted: 0 }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -124,8 +126,9 @@ impl World {
         let adapters = Adapters { list: Vec::new(), identity: [ask.adapters; 32] };
         let salt = (ask.salt > 0).then(|| ask.salt.to_string());
         let deadline = ask.timeout_ms.map(|ms| now + Duration::from_millis(ms));
+        self.submitted += 1;
         self.schedule.add(Job {
-            id: self.clients.len() as u64 + 1,
+            id: self.submitted,
             tokens: ask.prompt.clone(),
             prompt: ask.prompt.len(),
             writer: Writer::new(Letters, sampler, ask.stop.clone(), Vec::new(), &params),
@@ -151,6 +154,7 @@ impl World {
             end: None,
             deadline,
             cancelled: false,
+            cut: false,
             took: now,
             rests: None,
         });
@@ -158,7 +162,6 @@ impl World {
     }
 
     pub(crate) fn turn(&mut self) -> Next {
-        self.turns += 1;
         let start = self.now();
         self.schedule.decoder.be_patient();
         self.schedule.decoder.rows.clear();
@@ -176,19 +179,29 @@ impl World {
         next
     }
 
-    /// Until that one has ended.
-    pub(crate) fn turns_until_end(&mut self, client: usize) {
-        self.turns_until(|world| world.clients[client].end.is_some());
+    pub(crate) fn turns(&mut self, number: usize) {
+        for _ in 0..number {
+            self.turn();
+        }
     }
 
-    pub(crate) fn turns_until(&mut self, mut done: impl FnMut(&Self) -> bool) {
-        for _ in 0..10_000 {
+    /// How many turns it took.
+    pub(crate) fn turns_until(&mut self, mut done: impl FnMut(&Self) -> bool) -> usize {
+        for turn in 0..1_000 {
             if done(self) {
-                return;
+                return turn;
             }
             self.turn();
         }
-        panic!("still not after 10,000 turns");
+        panic!("still not after 1,000 turns: {:?}", self.clients);
+    }
+
+    pub(crate) fn turns_until_end(&mut self, client: usize) -> usize {
+        self.turns_until(|world| world.clients[client].end.is_some())
+    }
+
+    pub(crate) fn summary(&self, client: usize) -> &Summary {
+        self.clients[client].end.as_ref().expect("it has ended").as_ref().expect("without an error")
     }
 
     pub(crate) fn read(&mut self, client: usize, most: usize) {
@@ -206,6 +219,11 @@ impl World {
         if goes {
             client.inlet = None;
         }
+    }
+
+    /// It is to end as if it were cancelled, by another's doing.
+    pub(crate) fn cut(&mut self, client: usize) {
+        self.clients[client].cut = true;
     }
 
     /// From here on everybody reads; turns until all is done, which must not take forever. Then looks at every answer.
@@ -270,7 +288,7 @@ impl World {
             match client.end.as_ref().expect("all have ended") {
                 Ok(summary) => {
                     match summary.finish_reason {
-                        FinishReason::Cancelled => assert!(client.cancelled),
+                        FinishReason::Cancelled => assert!(client.cancelled || client.cut),
                         FinishReason::Timeout => assert!(client.deadline.is_some()),
                         // Without room for the only one there is.
                         FinishReason::Length if tokens.len() < expected.tokens.len() => {
@@ -321,7 +339,7 @@ impl World {
             + stats.requests_finished_cancelled
             + stats.requests_finished_timeout
             + stats.requests_finished_failed;
-        assert_eq!(ended, self.clients.len() as u64, "each ended once");
+        assert_eq!(ended, self.submitted, "each ended once");
         assert_eq!((stats.sequences_running, stats.queue_depth, stats.kv_tokens_used), (0, 0, 0));
         assert!(stats.host_bytes_used <= self.setup.host);
         schedule.slots.check_busy(&[]);

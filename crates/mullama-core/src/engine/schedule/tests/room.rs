@@ -1,0 +1,83 @@
+//! When cells are short.
+
+use super::naive::Ask;
+use super::scripted::family;
+use super::world::{Setup, World};
+use crate::error::Error;
+use crate::generate::FinishReason;
+
+/// All take their cells from a pool of so many.
+fn pool(slots: usize, length: usize, cells: usize) -> Setup {
+    let mut setup = Setup::new(slots, true);
+    (setup.shape.length, setup.shape.cells) = (length, cells);
+    setup
+}
+
+fn ask(number: u8, length: usize, tokens: u32) -> Ask {
+    Ask { cache: false, ..Ask::new(family(number).take(length).collect(), tokens) }
+}
+
+#[test]
+fn the_youngest_gives_way_and_all_are_served() {
+    let mut world = World::new(pool(4, 60, 70));
+    (0..6).for_each(|number| {
+        world.submit(ask(number, 20, 30));
+    });
+    world.finish();
+    assert!(world.stats.snapshot().preemptions > 0);
+}
+
+#[test]
+fn who_sleeps_gives_way_whatever_its_class() {
+    let mut world = World::new(pool(2, 40, 40));
+    world.submit(Ask { buffer: 1, reads: false, ..ask(1, 25, 30) });
+    world.turns(3);
+    let other = world.submit(Ask { batch: true, ..ask(2, 10, 20) });
+    world.turns_until_end(other);
+    world.finish();
+}
+
+#[test]
+fn an_interactive_request_gets_the_cells_of_a_batch_one() {
+    let mut world = World::new(pool(4, 40, 40));
+    let batch = world.submit(Ask { batch: true, ..ask(1, 20, 20) });
+    world.turns(3);
+    let other = world.submit(ask(2, 30, 10));
+    world.turns_until_end(other);
+    assert!(world.clients[batch].end.is_none());
+    world.finish();
+}
+
+#[test]
+fn finished_sequences_go_before_a_running_one_ends() {
+    let mut world = World::new(pool(2, 40, 80));
+    let first = world.submit(ask(1, 30, 5));
+    world.turns_until_end(first);
+    let second = world.submit(ask(2, 30, 5));
+    // llama.cpp says that there is no room, although there should be.
+    world.schedule.decoder.faults.no_room = 255;
+    world.turn();
+    world.schedule.decoder.faults.no_room = 0;
+    world.turns_until_end(second);
+    assert_eq!(world.clients[second].tokens, world.clients[second].expected.tokens);
+    world.finish();
+}
+
+#[test]
+fn without_room_for_a_single_one_it_ends() {
+    let mut world = World::new(pool(2, 40, 80));
+    world.schedule.decoder.faults.no_room = 255;
+    let first = world.submit(ask(1, 30, 5));
+    world.turn();
+    assert!(matches!(world.clients[first].end, Some(Err(Error::ContextFull { .. }))), "before its first token");
+    world.schedule.decoder.faults.no_room = 0;
+    let second = world.submit(ask(2, 30, 5));
+    world.turns(2);
+    world.schedule.decoder.faults.no_room = 255;
+    // The first time what is idle goes.
+    world.turns_until_end(second);
+    assert_eq!(world.summary(second).finish_reason, FinishReason::Length);
+    assert!(!world.clients[second].tokens.is_empty());
+    world.schedule.decoder.faults.no_room = 0;
+    world.finish();
+}
