@@ -64,7 +64,7 @@ impl<L: Loader> Entry<L> {
             state: self.model_state(name),
             replicas: replicas.iter().filter(|replica| L::is_open(&replica.engine)).count(),
             load: replicas.iter().map(|replica| L::load_of(&replica.engine)).sum(),
-            leases: replicas.iter().map(|replica| replica.leases()).sum(),
+            leases: replicas.iter().map(|replica| replica.leases.own()).sum(),
             memory_bytes: if self.resident { self.bytes } else { 0 },
             last_used: self.last_used.map(|(_, system)| system),
             unloads_in: due.map(|due| due.saturating_duration_since(Instant::now())),

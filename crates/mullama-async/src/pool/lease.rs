@@ -1,41 +1,49 @@
 //! Who has an engine, and who waits for one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::loader::Loader;
 use super::machine::Machine;
-use super::state::Replica;
+use super::state::{Leases, Replica};
 
 /// An engine in use: as long as it is there, the model is not unloaded for room or for idleness.
 pub(super) struct Lease<L: Loader> {
+    /// Goes before it is counted as given back.
+    engine: L::Engine,
+    counted: Counted<L>,
+}
+
+struct Counted<L: Loader> {
     machine: Arc<Machine<L>>,
     name: Arc<str>,
-    /// Taken by `drop`.
-    replica: Option<Arc<Replica<L::Engine>>>,
+    leases: Arc<Leases>,
 }
 
 impl<L: Loader> Lease<L> {
     /// Under the pool's lock.
-    pub(super) fn new(machine: &Arc<Machine<L>>, name: &str, replica: Arc<Replica<L::Engine>>) -> Self {
-        replica.leases.fetch_add(1, Ordering::Relaxed);
-        Self { machine: Arc::clone(machine), name: name.into(), replica: Some(replica) }
+    pub(super) fn new(machine: &Arc<Machine<L>>, name: &str, replica: &Replica<L::Engine>) -> Self {
+        replica.leases.take();
+        let leases = Arc::clone(&replica.leases);
+        let counted = Counted { machine: Arc::clone(machine), name: name.into(), leases };
+        Self { engine: replica.engine.clone(), counted }
     }
 
-    pub(super) fn engine(&self) -> Option<&L::Engine> {
-        Some(&self.replica.as_ref()?.engine)
+    pub(super) fn engine(&self) -> &L::Engine {
+        &self.engine
+    }
+
+    pub(super) fn is_of(&self, replica: &Replica<L::Engine>) -> bool {
+        Arc::ptr_eq(&self.counted.leases, &replica.leases)
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.counted.name
     }
 }
 
-impl<L: Loader> Drop for Lease<L> {
+impl<L: Loader> Drop for Counted<L> {
     fn drop(&mut self) {
-        if let Some(replica) = self.replica.take() {
-            self.machine.give_back(&self.name, replica);
-        }
+        self.machine.give_back(&self.name, &self.leases);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The pool's work: leases, loads, evictions, unloading, each in small steps under one lock that no `.await` sees.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::{Lease, Waiting};
 use super::loader::Loader;
-use super::state::{Entry, Phase, Refusal, Replica, State};
+use super::state::{Entry, Leases, Phase, Refusal, Replica, State};
 use crate::error::{Error, Result};
 
 pub(super) struct Machine<L: Loader> {
@@ -58,38 +57,30 @@ impl<L: Loader> Machine<L> {
         let mut attempt = None;
         // Where there is no runtime, this panics before anything is changed.
         Handle::current();
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if let Some(lease) = self.step(name, &mut attempt, &mut waiting)? {
-                return Ok(lease);
-            }
-            changed.await;
-        }
+        self.until(|state| self.step(state, name, &mut attempt, &mut waiting).transpose()).await
     }
 
     /// One look at a model: a lease, an error, or something is under way that is worth waiting for.
     fn step(
         self: &Arc<Self>,
+        state: &mut State<L>,
         name: &str,
         attempt: &mut Option<u64>,
         waiting: &mut Option<Waiting<L>>,
     ) -> Result<Option<Lease<L>>> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
         if state.closed {
             return Err(Error::ShutDown);
         }
         let entry = state.entries.get_mut(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
         if let Phase::Ready(replicas) = &entry.phase {
-            let ended = replicas.iter().find(|replica| !L::is_open(&replica.engine)).cloned();
-            if let Some(ended) = ended.filter(|_| !entry.mending) {
+            let ended = replicas.iter().find(|replica| !entry.mending && !L::is_open(&replica.engine));
+            if let Some(ended) = ended.map(|replica| Lease::new(self, name, replica)) {
                 entry.mending = true;
-                tokio::spawn(Arc::clone(self).mend(name.to_owned(), ended));
+                tokio::spawn(Arc::clone(self).mend(ended));
             }
-            if let Some(replica) = entry.least_loaded().cloned() {
+            if let Some(lease) = entry.least_loaded().map(|replica| Lease::new(self, name, replica)) {
                 entry.touch();
-                return Ok(Some(Lease::new(self, name, replica)));
+                return Ok(Some(lease));
             }
             *attempt = Some(entry.attempt);
         } else if let Some(refusal) = entry.failure_since(*attempt) {
@@ -138,38 +129,32 @@ impl<L: Loader> Machine<L> {
 
     /// Waits until what is promised is free, and takes it.
     async fn room(&self, name: &str, bytes: u64) {
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            {
-                let mut state = self.lock();
-                if state.resident_beside(name).saturating_add(bytes) <= self.limit {
-                    if let Some(entry) = state.entries.get_mut(name) {
-                        entry.resident = true;
-                    }
-                    return;
-                }
-            }
-            changed.await;
-        }
+        let take = |state: &mut State<L>| {
+            let free = state.resident_beside(name).saturating_add(bytes) <= self.limit;
+            let entry = state.entries.get_mut(name).filter(|_| free)?;
+            entry.resident = true;
+            Some(())
+        };
+        self.until(take).await;
     }
 
-    /// Starts an engine in the place of one that has ended.
-    async fn mend(self: Arc<Self>, name: String, ended: Arc<Replica<L::Engine>>) {
-        let _end = MendEnd { machine: &self, name: &name };
+    /// Starts an engine in the place of one that has ended. It holds a lease meanwhile: the weights are in use.
+    async fn mend(self: Arc<Self>, ended: Lease<L>) {
+        let name = ended.name();
+        let _end = MendEnd { machine: &self, name };
         tracing::warn!(model = %name, "an engine has ended; it is replaced");
         let result = select! {
             biased;
             () = self.closing.cancelled() => return,
-            result = self.loader.replace(ended.engine.clone()) => result,
+            result = self.loader.replace(ended.engine().clone()) => result,
         };
         let mut state = self.lock();
-        let Some(entry) = state.entries.get_mut(&name) else { return };
+        let Some(entry) = state.entries.get_mut(&**name) else { return };
         let Phase::Ready(replicas) = &mut entry.phase else { return };
         match result {
             Ok(engine) => {
-                if let Some(slot) = replicas.iter_mut().find(|replica| Arc::ptr_eq(replica, &ended)) {
-                    *slot = Replica::new(engine);
+                if let Some(slot) = replicas.iter_mut().find(|replica| ended.is_of(replica)) {
+                    *slot = Replica::instead_of(engine, &slot.leases);
                 }
             }
             Err(error) => {
@@ -177,7 +162,7 @@ impl<L: Loader> Machine<L> {
                 // With another one open, the next call tries again. Without, the model starts from the beginning.
                 if entry.least_loaded().is_none() {
                     entry.failure = Some((entry.attempt, error.into()));
-                    self.begin_to_close(&mut state, &name, Duration::ZERO);
+                    self.begin_to_close(&mut state, name, Duration::ZERO);
                 }
             }
         }
@@ -207,7 +192,7 @@ impl<L: Loader> Machine<L> {
         next
     }
 
-    async fn close(self: Arc<Self>, name: String, replicas: Vec<Arc<Replica<L::Engine>>>, deadline: Duration) -> bool {
+    async fn close(self: Arc<Self>, name: String, replicas: Vec<Replica<L::Engine>>, deadline: Duration) -> bool {
         let _end = CloseEnd { machine: &self, name: &name };
         let until = Instant::now() + deadline.min(LONGEST);
         let free = timeout_at(until, self.given_back(&replicas)).await.is_ok();
@@ -222,15 +207,21 @@ impl<L: Loader> Machine<L> {
         free && done
     }
 
-    async fn given_back(&self, replicas: &[Arc<Replica<L::Engine>>]) {
+    async fn given_back(&self, replicas: &[Replica<L::Engine>]) {
+        self.wait(|_| replicas.iter().all(|replica| replica.leases.none())).await;
+    }
+
+    /// Waits until something holds; it is looked at after each change.
+    async fn wait(&self, holds: impl Fn(&State<L>) -> bool) {
+        self.until(|state| holds(state).then_some(())).await;
+    }
+
+    async fn until<T>(&self, mut look: impl FnMut(&mut State<L>) -> Option<T>) -> T {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            {
-                let _state = self.lock();
-                if replicas.iter().all(|replica| replica.leases() == 0) {
-                    return;
-                }
+            if let Some(found) = look(&mut self.lock()) {
+                return found;
             }
             changed.await;
         }
@@ -238,27 +229,21 @@ impl<L: Loader> Machine<L> {
 
     pub(super) async fn unload(self: &Arc<Self>, name: &str, deadline: Duration) -> Result<bool> {
         Handle::current();
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            let begun = {
-                let mut state = self.lock();
-                let entry = state.entries.get(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
-                if let Phase::Unloaded = entry.phase {
-                    return Ok(true);
-                }
-                self.begin_to_close(&mut state, name, deadline)
-            };
-            match begun {
-                Some(closing) => return closing.await.map_err(|_| Error::ShutDown),
-                None => changed.await,
-            }
+        let begin = |state: &mut State<L>| match state.entries.get(name).map(|entry| &entry.phase) {
+            None => Some(Err(Error::NoSuchModel { name: name.to_owned() })),
+            Some(Phase::Unloaded) => Some(Ok(None)),
+            Some(_) => self.begin_to_close(state, name, deadline).map(|closing| Ok(Some(closing))),
+        };
+        match self.until(begin).await? {
+            Some(closing) => closing.await.map_err(|_| Error::ShutDown),
+            None => Ok(true),
         }
     }
 
     /// No leases and loads from now on; everything is unloaded.
     pub(super) async fn shutdown(self: &Arc<Self>, deadline: Duration) -> bool {
         Handle::current();
+        let until = Instant::now() + deadline.min(LONGEST);
         // All at once, then wait for each.
         let begun: Vec<_> = {
             let mut state = self.lock();
@@ -277,7 +262,7 @@ impl<L: Loader> Machine<L> {
                 None => self.unload(&name, deadline).await.unwrap_or(false),
             };
         }
-        in_time
+        in_time && timeout_at(until, self.wait(|state| state.held == 0)).await.is_ok()
     }
 
     /// The pool's last handle has gone: engines go when nobody has them.
@@ -292,12 +277,10 @@ impl<L: Loader> Machine<L> {
         drop(replicas);
     }
 
-    pub(super) fn give_back(&self, name: &str, replica: Arc<Replica<L::Engine>>) {
+    pub(super) fn give_back(&self, name: &str, leases: &Leases) {
         {
             let mut state = self.lock();
-            replica.leases.fetch_sub(1, Ordering::Relaxed);
-            // Before anybody can see that it is given back.
-            drop(replica);
+            leases.give_back();
             if let Some(entry) = state.entries.get_mut(name) {
                 entry.touch();
             }
@@ -332,7 +315,7 @@ impl<L: Loader> Drop for LoadEnd<'_, L> {
                 entry.unloaded();
             }
             Ok(engines) => {
-                entry.phase = Phase::Ready(engines.into_iter().map(Replica::new).collect());
+                entry.phase = Phase::Ready(Replica::all(engines));
                 entry.failure = None;
                 entry.touch();
                 tracing::info!(model = %self.name, bytes = entry.bytes, "loaded");
@@ -354,11 +337,11 @@ impl<L: Loader> Drop for LoadEnd<'_, L> {
 struct Held<L: Loader> {
     machine: Arc<Machine<L>>,
     bytes: u64,
-    replicas: Vec<Arc<Replica<L::Engine>>>,
+    replicas: Vec<Replica<L::Engine>>,
 }
 
 impl<L: Loader> Held<L> {
-    fn new(machine: Arc<Machine<L>>, name: &str, replicas: Vec<Arc<Replica<L::Engine>>>) -> Self {
+    fn new(machine: Arc<Machine<L>>, name: &str, replicas: Vec<Replica<L::Engine>>) -> Self {
         let bytes = {
             let mut state = machine.lock();
             let bytes = state.entries.get(name).map_or(0, |entry| entry.bytes);

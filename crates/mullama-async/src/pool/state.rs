@@ -43,15 +43,23 @@ pub(super) struct Entry<L: Loader> {
 pub(super) enum Phase<E> {
     Unloaded,
     Loading,
-    Ready(Vec<Arc<Replica<E>>>),
+    Ready(Vec<Replica<E>>),
     Closing,
 }
 
 /// One of a model's engines.
+#[derive(Clone)]
 pub(super) struct Replica<E> {
     pub(super) engine: E,
-    /// Changed under the pool's lock.
-    pub(super) leases: AtomicUsize,
+    pub(super) leases: Arc<Leases>,
+}
+
+/// How many have an engine. Changed under the pool's lock.
+#[derive(Debug)]
+pub(super) struct Leases {
+    own: AtomicUsize,
+    /// Of the whole load, engines that were replaced included: as long as there are any, its weights are in memory.
+    all: Arc<AtomicUsize>,
 }
 
 /// Why there is no engine; the same for all that wait for it.
@@ -63,12 +71,37 @@ pub(super) enum Refusal {
 }
 
 impl<E> Replica<E> {
-    pub(super) fn new(engine: E) -> Arc<Self> {
-        Arc::new(Self { engine, leases: AtomicUsize::new(0) })
+    /// The replicas of one load.
+    pub(super) fn all(engines: Vec<E>) -> Vec<Self> {
+        let all = Arc::default();
+        let leases = || Arc::new(Leases { own: AtomicUsize::new(0), all: Arc::clone(&all) });
+        engines.into_iter().map(|engine| Self { engine, leases: leases() }).collect()
     }
 
-    pub(super) fn leases(&self) -> usize {
-        self.leases.load(Ordering::Relaxed)
+    /// One in the place of another of the same load.
+    pub(super) fn instead_of(engine: E, other: &Leases) -> Self {
+        Self { engine, leases: Arc::new(Leases { own: AtomicUsize::new(0), all: Arc::clone(&other.all) }) }
+    }
+}
+
+impl Leases {
+    pub(super) fn take(&self) {
+        self.own.fetch_add(1, Ordering::Relaxed);
+        self.all.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_back(&self) {
+        self.own.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn own(&self) -> usize {
+        self.own.load(Ordering::Relaxed)
+    }
+
+    /// Has nobody any engine of the load?
+    pub(super) fn none(&self) -> bool {
+        self.all.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -99,7 +132,7 @@ impl<L: Loader> Entry<L> {
     }
 
     /// Takes the replicas out of a model that is ready: it takes no leases from now on.
-    pub(super) fn begin_to_close(&mut self) -> Option<Vec<Arc<Replica<L::Engine>>>> {
+    pub(super) fn begin_to_close(&mut self) -> Option<Vec<Replica<L::Engine>>> {
         match std::mem::replace(&mut self.phase, Phase::Closing) {
             Phase::Ready(replicas) => Some(replicas),
             other => {
@@ -113,7 +146,7 @@ impl<L: Loader> Entry<L> {
     pub(super) fn is_idle(&self) -> bool {
         match &self.phase {
             Phase::Ready(replicas) => {
-                self.waiting == 0 && !self.mending && replicas.iter().all(|replica| replica.leases() == 0)
+                self.waiting == 0 && !self.mending && replicas.iter().all(|replica| replica.leases.none())
             }
             Phase::Unloaded | Phase::Loading | Phase::Closing => false,
         }
@@ -126,11 +159,11 @@ impl<L: Loader> Entry<L> {
     }
 
     /// The open replica with the least to do.
-    pub(super) fn least_loaded(&self) -> Option<&Arc<Replica<L::Engine>>> {
+    pub(super) fn least_loaded(&self) -> Option<&Replica<L::Engine>> {
         let Phase::Ready(replicas) = &self.phase else { return None };
         let open = replicas.iter().filter(|replica| L::is_open(&replica.engine));
         // Leases break ties: who has just got an engine is about to use it.
-        open.min_by_key(|replica| (L::load_of(&replica.engine), replica.leases()))
+        open.min_by_key(|replica| (L::load_of(&replica.engine), replica.leases.own()))
     }
 }
 

@@ -162,14 +162,12 @@ impl<V> Job<V> {
         (self.progress.paused, self.progress.unread) = (Some(now), self.outlet.held());
     }
 
-    /// Looks whether its reader has taken something meanwhile.
+    /// Looks what its reader has done meanwhile.
     pub(crate) fn note_reader(&mut self, now: Instant) {
-        if self.progress.paused.is_none() {
-            return;
-        }
+        let Progress { paused, unread, .. } = self.progress;
         if !self.outlet.is_paused() {
             self.progress.paused = None;
-        } else if self.outlet.held() < self.progress.unread {
+        } else if paused.is_none() || self.outlet.held() < unread {
             self.pause(now);
         }
     }

@@ -33,6 +33,8 @@ struct State {
     busy: bool,
     used: u64,
     key: SaltKey,
+    /// Its positions were moved: nobody can use it again.
+    moved: bool,
     /// Which cells of a unified cache it has: whoever has the same run shares them.
     runs: Vec<Run>,
 }
@@ -101,7 +103,7 @@ impl Slots {
             self.index.insert(slot as EntryId, key, &[]);
         }
         let state = &mut self.slots[slot];
-        (state.busy, state.key) = (true, *key);
+        (state.busy, state.moved, state.key) = (true, false, *key);
         self.touch(slot);
         let cached = if ready { length } else { 0 };
         if !self.make_room(decoder, prompt.len() - cached, stats) {
@@ -237,7 +239,7 @@ impl Slots {
         tokens.drain(from..to);
         // What was moved was computed in another place: it is no prefix that another request could have.
         let key = salted(&self.slots[slot].key, self.tick);
-        self.slots[slot].key = key;
+        (self.slots[slot].moved, self.slots[slot].key) = (true, key);
         self.slots[slot].runs = if self.shape.unified { vec![self.new_run(tokens.len())] } else { Vec::new() };
         self.index.insert(slot as EntryId, &key, &tokens);
         true
@@ -306,6 +308,7 @@ impl Slots {
         let id = slot as EntryId;
         let worth = self.host.budget() > 0
             && self.length(slot) >= MIN_SAVED
+            && !self.slots[slot].moved
             && !self.unsettled.contains(&slot)
             && !self.is_covered(id);
         if !worth {

@@ -15,6 +15,8 @@ mod embeddings;
 mod engine;
 mod gguf_writer;
 mod oracle;
+#[cfg(feature = "parallel")]
+mod parallel;
 mod quantizing;
 mod shared;
 mod tokenizing;

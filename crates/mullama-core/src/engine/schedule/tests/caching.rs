@@ -133,10 +133,10 @@ fn guessing(script: Script, ask: &Ask) -> (World, World) {
 fn guesses_that_come_true_save_steps() {
     let (world, plain) = guessing(Script::Monotonous, &Ask::new(prompt(1, 8, &[]), 100));
     let stats = world.stats.snapshot();
-    assert!(stats.accepted_draft_tokens > 70, "{} accepted", stats.accepted_draft_tokens);
+    assert!(stats.accepted_draft_tokens > 40, "{} accepted", stats.accepted_draft_tokens);
     assert_eq!(world.clients[0].tokens, plain.clients[0].tokens);
     let decodes = [&world, &plain].map(|world| world.schedule.decoder.counts.decodes);
-    assert!(decodes[0] * 3 < decodes[1], "{decodes:?}");
+    assert!(decodes[0] * 3 < decodes[1] * 2, "{decodes:?}");
 }
 
 #[test]

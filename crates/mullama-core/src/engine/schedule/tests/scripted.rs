@@ -138,7 +138,7 @@ pub(crate) struct Scripted {
     pending: Vec<(Slot, Slot)>,
     /// Sequences whose positions the next decode moves.
     moved: Vec<Slot>,
-    cells: u64,
+    next_cell: u64,
     batch: Vec<Row>,
     /// The last batch, and its numbers.
     pub(crate) rows: Vec<Row>,
@@ -160,7 +160,7 @@ impl Scripted {
             held: vec![0; shape.slots],
             pending: Vec::new(),
             moved: Vec::new(),
-            cells: 0,
+            next_cell: 0,
             batch: Vec::new(),
             rows: Vec::new(),
             logits: Vec::new(),
@@ -187,10 +187,17 @@ impl Scripted {
         self.memory[from][..self.held[slot]].iter().map(|cell| cell.token).collect()
     }
 
+    /// The numbers of a sequence's cells, in a unified cache.
+    pub(crate) fn cells(&self, slot: Slot) -> impl Iterator<Item = u64> {
+        self.memory[slot].iter().map(|cell| cell.number)
+    }
+
     /// Cells that hold something, shared ones once.
     pub(crate) fn used(&self) -> usize {
-        let cells = self.memory.iter().zip(&self.held).flat_map(|(cells, held)| &cells[..(*held).min(cells.len())]);
-        if self.shape.unified { cells.map(|cell| cell.number).collect::<HashSet<_>>().len() } else { self.held.iter().sum() }
+        if !self.shape.unified {
+            return self.held.iter().sum();
+        }
+        (0..self.shape.slots).flat_map(|slot| self.cells(slot)).collect::<HashSet<_>>().len()
     }
 
     fn ask(&self) {
@@ -204,8 +211,8 @@ impl Scripted {
     }
 
     fn cell(&mut self, token: TokenId) -> Cell {
-        self.cells += 1;
-        Cell { number: self.cells, token }
+        self.next_cell += 1;
+        Cell { number: self.next_cell, token }
     }
 
     fn is_pending(&self, slot: Slot) -> bool {

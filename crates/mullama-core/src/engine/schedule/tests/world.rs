@@ -44,6 +44,7 @@ impl Setup {
 /// Somebody who asked, and what came so far.
 #[derive(Debug)]
 pub(crate) struct Client {
+    id: u64,
     pub(crate) ask: Ask,
     pub(crate) expected: Expected,
     /// `None`: gone.
@@ -93,8 +94,9 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) stats: Arc<Recorder>,
     places: Places,
-    /// Of all that were ever here.
+    /// Of all that were ever here: how many, and what each ever had, with its number and class of sharers.
     submitted: u64,
+    contexts: Vec<(u64, (u8, u8), Vec<TokenId>)>,
 }
 
 impl World {
@@ -110,7 +112,7 @@ impl World {
         let guess = Guess::new(setup.speculation, None);
         let numbers = (Arc::clone(&stats), Arc::new(ServiceTime::default()));
         let schedule = Schedule::new(decoder, &params, (Threads::fixed(), guess), numbers);
-        Self { setup, schedule, clients: Vec::new(), stats, places: Places::new(usize::MAX), submitted: 0 }
+        Self { setup, schedule, clients: Vec::new(), stats, places: Places::new(usize::MAX), submitted: 0, contexts: Vec::new() }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -145,7 +147,10 @@ impl World {
             progress: Progress::default(),
         });
         let expected = expected(self.setup.script, self.setup.shape, &ask);
+        let contexts = expected.contexts.iter().cloned();
+        self.contexts.extend(contexts.map(|context| (self.submitted, (ask.salt, ask.adapters), context)));
         self.clients.push(Client {
+            id: self.submitted,
             ask,
             expected,
             inlet: Some(inlet),
@@ -304,7 +309,7 @@ impl World {
                     assert_eq!(summary.usage.completion_tokens as usize, tokens.len(), "client {number}");
                     assert_eq!(summary.usage.prompt_tokens as usize, ask.prompt.len(), "client {number}");
                     let cached = summary.usage.cached_tokens as usize;
-                    assert!(cached <= self.could_be_cached(number), "client {number}: {cached} cached");
+                    assert!(cached <= self.could_be_cached(client), "client {number}: {cached} cached");
                 }
                 Err(Error::Decode { .. }) => assert!(self.setup.faults.failed > 0),
                 Err(Error::Lora { .. }) => assert!(self.setup.faults.adapt > 0),
@@ -319,13 +324,9 @@ impl World {
     }
 
     /// What any other with the same key has ever had of its prompt.
-    fn could_be_cached(&self, number: usize) -> usize {
-        let ask = &self.clients[number].ask;
-        let others = self.clients.iter().enumerate().filter(|(other, client)| {
-            *other != number && (client.ask.salt, client.ask.adapters) == (ask.salt, ask.adapters)
-        });
-        let contexts = others.flat_map(|(_, other)| &other.expected.contexts);
-        let common = contexts.map(|context| context.iter().zip(&ask.prompt).take_while(|(a, b)| a == b).count());
+    fn could_be_cached(&self, Client { id, ask, .. }: &Client) -> usize {
+        let others = self.contexts.iter().filter(|(other, key, _)| other != id && *key == (ask.salt, ask.adapters));
+        let common = others.map(|(_, _, context)| context.iter().zip(&ask.prompt).take_while(|(a, b)| a == b).count());
         if ask.cache { common.max().unwrap_or(0).min(ask.prompt.len() - 1) } else { 0 }
     }
 
