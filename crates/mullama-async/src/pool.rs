@@ -1,5 +1,6 @@
 //! Several models under names, loaded when they are needed, unloaded when the memory is needed by others.
 
+mod ends;
 mod estimate;
 mod health;
 mod lease;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::ends::{CloseEnd, Held, LoadEnd, MendEnd};
 use super::lease::{Lease, Waiting};
 use super::loader::Loader;
 use super::state::{Entry, Leases, Phase, Refusal, Replica, State};
@@ -71,6 +72,10 @@ impl<L: Loader> Machine<L> {
         if state.closed {
             return Err(Error::ShutDown);
         }
+        // It goes with the runtime that it was started on.
+        if self.keep_alive.is_some() && state.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
+            state.sweeper = Some(tokio::spawn(super::sweep::run(Arc::downgrade(self))));
+        }
         let entry = state.entries.get_mut(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
         if let Phase::Ready(replicas) = &entry.phase {
             let ended = replicas.iter().find(|replica| !entry.mending && !L::is_open(&replica.engine));
@@ -90,9 +95,6 @@ impl<L: Loader> Machine<L> {
             entry.phase = Phase::Loading;
             *attempt = Some(entry.attempt);
             tokio::spawn(Arc::clone(self).load(name.to_owned(), entry.attempt, Arc::clone(&entry.spec)));
-            if self.keep_alive.is_some() && state.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
-                state.sweeper = Some(tokio::spawn(super::sweep::run(Arc::downgrade(self))));
-            }
         } else if let Phase::Loading = entry.phase {
             *attempt = Some(entry.attempt);
         }
@@ -207,7 +209,7 @@ impl<L: Loader> Machine<L> {
         free && done
     }
 
-    async fn given_back(&self, replicas: &[Replica<L::Engine>]) {
+    pub(super) async fn given_back(&self, replicas: &[Replica<L::Engine>]) {
         self.wait(|_| replicas.iter().all(|replica| replica.leases.none())).await;
     }
 
@@ -291,108 +293,6 @@ impl<L: Loader> Machine<L> {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<L>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Notes how a load ended, also when its task is dropped with its runtime.
-struct LoadEnd<'a, L: Loader> {
-    machine: &'a Machine<L>,
-    name: &'a str,
-    attempt: u64,
-    result: Option<Result<Vec<L::Engine>, Refusal>>,
-}
-
-impl<L: Loader> Drop for LoadEnd<'_, L> {
-    fn drop(&mut self) {
-        let Some(result) = self.result.take() else { return };
-        let mut state = self.machine.lock();
-        let closed = state.closed;
-        let Some(entry) = state.entries.get_mut(self.name) else { return };
-        let mut late = None;
-        match result {
-            Ok(engines) if closed => {
-                late = Some(engines);
-                entry.unloaded();
-            }
-            Ok(engines) => {
-                entry.phase = Phase::Ready(Replica::all(engines));
-                entry.failure = None;
-                entry.touch();
-                tracing::info!(model = %self.name, bytes = entry.bytes, "loaded");
-            }
-            Err(refusal) => {
-                tracing::warn!(model = %self.name, error = %refusal.error(self.name), "not loaded");
-                entry.unloaded();
-                entry.failure = Some((self.attempt, refusal));
-            }
-        }
-        drop(state);
-        drop(late);
-        self.machine.changed.notify_waiters();
-        self.machine.idle.notify_one();
-    }
-}
-
-/// Engines that were ended while somebody had them: the weights stay in memory until they are given back, and count.
-struct Held<L: Loader> {
-    machine: Arc<Machine<L>>,
-    bytes: u64,
-    replicas: Vec<Replica<L::Engine>>,
-}
-
-impl<L: Loader> Held<L> {
-    fn new(machine: Arc<Machine<L>>, name: &str, replicas: Vec<Replica<L::Engine>>) -> Self {
-        let bytes = {
-            let mut state = machine.lock();
-            let bytes = state.entries.get(name).map_or(0, |entry| entry.bytes);
-            state.held = state.held.saturating_add(bytes);
-            bytes
-        };
-        Self { machine, bytes, replicas }
-    }
-
-    async fn until_given_back(self) {
-        self.machine.given_back(&self.replicas).await;
-    }
-}
-
-impl<L: Loader> Drop for Held<L> {
-    fn drop(&mut self) {
-        self.replicas.clear();
-        {
-            let mut state = self.machine.lock();
-            state.held = state.held.saturating_sub(self.bytes);
-        }
-        self.machine.changed.notify_waiters();
-    }
-}
-
-struct MendEnd<'a, L: Loader> {
-    machine: &'a Machine<L>,
-    name: &'a str,
-}
-
-impl<L: Loader> Drop for MendEnd<'_, L> {
-    fn drop(&mut self) {
-        if let Some(entry) = self.machine.lock().entries.get_mut(self.name) {
-            entry.mending = false;
-        }
-        self.machine.changed.notify_waiters();
-        self.machine.idle.notify_one();
-    }
-}
-
-struct CloseEnd<'a, L: Loader> {
-    machine: &'a Machine<L>,
-    name: &'a str,
-}
-
-impl<L: Loader> Drop for CloseEnd<'_, L> {
-    fn drop(&mut self) {
-        if let Some(entry) = self.machine.lock().entries.get_mut(self.name) {
-            entry.unloaded();
-        }
-        self.machine.changed.notify_waiters();
     }
 }
 

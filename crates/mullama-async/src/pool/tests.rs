@@ -218,12 +218,23 @@ fn the_end_of_a_runtime_leaves_a_pool_that_another_can_use() {
     runtime().block_on(async { assert!(timeout(MS, pool.get("a")).await.is_err()) });
     assert!(matches!(state(&pool, "a"), ModelState::Failed { .. }));
     runtime().block_on(async { pool.get("a").await.unwrap() });
+    assert_eq!(state(&pool, "a"), ModelState::Ready);
+    // What watched over idle models has gone with the runtime, and is begun again.
     runtime().block_on(async {
-        pool.get("a").await.unwrap();
+        drop(pool.get("a").await.unwrap());
         sleep(MS * 100).await;
     });
-    // The watch of the second runtime has gone with it; the third one's load or its own watch would unload it.
-    drop(runtime());
+    assert_eq!(state(&pool, "a"), ModelState::Unloaded);
+    assert_eq!((world.engines.load(Ordering::SeqCst), world.resident.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_pool_lets_engines_go_with_their_last_user() {
+    let (pool, world) = pool(10, None, vec![("a", Spec::of(4)), ("b", Spec::of(4))]);
+    let a = pool.get("a").await.unwrap();
+    pool.get("b").await.unwrap();
     pool.abandon();
+    assert_eq!((world.resident.load(Ordering::SeqCst), a.engine().is_open()), (4, true));
+    drop(a);
     assert_eq!((world.engines.load(Ordering::SeqCst), world.resident.load(Ordering::SeqCst)), (0, 0));
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mullama_core::{EngineParams, Model};
 
-use crate::cli::bench::{Bench, SweepName};
+use crate::cli::bench::Bench;
 use crate::error::Result;
 use crate::load::ModelSource;
 use crate::terminal::{Output, Ui};

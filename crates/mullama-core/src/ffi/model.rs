@@ -115,7 +115,8 @@ impl ModelPtr {
         raw.main_gpu = params.main_gpu;
         raw.load_mode = match (params.mmap, params.mlock) {
             (true, true) => sys::LLAMA_LOAD_MODE_MMAP_MLOCK,
-            (true, false) => sys::LLAMA_LOAD_MODE_MMAP,
+            // Not where a device cannot read mapped memory.
+            (true, false) => sys::LLAMA_LOAD_MODE_AUTO,
             (false, true) => sys::LLAMA_LOAD_MODE_MLOCK,
             (false, false) => sys::LLAMA_LOAD_MODE_NONE,
         };

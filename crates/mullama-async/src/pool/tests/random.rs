@@ -101,7 +101,10 @@ async fn scene(seed: u64) {
 fn three_hundred_random_scenes_leave_nothing_behind() {
     for seed in 1..=300 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(scene(seed));
+        runtime.block_on(async {
+            scene(seed).await;
+            sleep(MS).await;
+        });
         assert_eq!(runtime.metrics().num_alive_tasks(), 0, "seed {seed}");
     }
 }

@@ -56,7 +56,7 @@ impl Header {
     /// Adds a tensor; `shape` has the contiguous dimension first. Its data follows that of the last, padded.
     pub(super) fn tensor(&mut self, name: &str, shape: &[u64], kind: Kind) {
         push_text(&mut self.tensors, name.as_bytes());
-        self.tensors.extend((shape.len() as u32).to_le_bytes());
+        self.tensors.extend(u32::try_from(shape.len()).unwrap_or(u32::MAX).to_le_bytes());
         shape.iter().for_each(|length| self.tensors.extend(length.to_le_bytes()));
         self.tensors.extend(kind.id().to_le_bytes());
         self.tensors.extend(self.offset.to_le_bytes());
@@ -72,7 +72,9 @@ impl Header {
         bytes.extend(self.metadata_count.to_le_bytes());
         bytes.extend(&self.metadata);
         bytes.extend(&self.tensors);
-        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT as usize), 0);
+        while !(bytes.len() as u64).is_multiple_of(ALIGNMENT) {
+            bytes.push(0);
+        }
         bytes
     }
 

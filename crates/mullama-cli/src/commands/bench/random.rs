@@ -7,7 +7,7 @@ pub(super) struct Random(u64);
 impl Random {
     /// A source for these seeds; another for any others.
     pub(super) fn new(seeds: &[u64]) -> Self {
-        let mut random = Self(0x6d75_6c6c_616d_61);
+        let mut random = Self(0x6d_756c_6c61_6d61);
         for seed in seeds {
             random.0 ^= *seed;
             random.0 = random.next();

@@ -181,13 +181,17 @@ impl Sweep {
     pub(super) fn print(&self, output: &mut Output) -> Result<()> {
         output.line(&format!("\n{}: {}", self.name, self.title))?;
         let sample = self.points.iter().flat_map(|point| &point.sides).next();
-        let metrics: Vec<Metric> = sample.map(|runs| runs.median.iter().map(|(metric, _)| metric).collect()).unwrap_or_default();
-        let heading: Vec<&str> = [self.axis, "side"].into_iter().chain(metrics.iter().map(|metric| metric.heading())).collect();
+        let metrics: Vec<Metric> =
+            sample.map(|runs| runs.median.iter().map(|(metric, _)| metric).collect()).unwrap_or_default();
+        let heading: Vec<&str> =
+            [self.axis, "side"].into_iter().chain(metrics.iter().map(|metric| metric.heading())).collect();
         let mut rows = Vec::new();
         for point in &self.points {
             for (index, side) in point.sides.iter().enumerate() {
                 let label = if index == 0 { point.label.clone() } else { String::new() };
-                let text = |metric: &Metric| side.median.get(*metric).map_or_else(|| "-".to_owned(), |value| metric.text(value));
+                let text = |metric: &Metric| {
+                    side.median.get(*metric).map_or_else(|| "-".to_owned(), |value| metric.text(value))
+                };
                 rows.push([label, side.side.clone()].into_iter().chain(metrics.iter().map(text)).collect::<Vec<_>>());
             }
         }
@@ -229,7 +233,7 @@ impl Point {
     /// The ratio of a figure between two sides, if both have it.
     pub(super) fn ratio(&mut self, metric: Metric, of: &str, over: &str) {
         let values = |side: &str| self.values(side, metric);
-        if let Some(ratio) = Ratio::new(metric, (of, values(of)), (over, values(over))) {
+        if let Some(ratio) = Ratio::new(metric, (of, &values(of)), (over, &values(over))) {
             self.ratios.push(ratio);
         }
     }
@@ -242,8 +246,8 @@ impl Point {
 }
 
 impl Ratio {
-    pub(super) fn new(metric: Metric, of: (&str, Vec<f64>), over: (&str, Vec<f64>)) -> Option<Self> {
-        let both = of.1.iter().zip(&over.1).filter(|(_, over)| **over > 0.0);
+    pub(super) fn new(metric: Metric, of: (&str, &[f64]), over: (&str, &[f64])) -> Option<Self> {
+        let both = of.1.iter().zip(over.1).filter(|(_, over)| **over > 0.0);
         let pairs: Vec<f64> = both.map(|(of, over)| measure::rounded(of / over)).collect();
         let median = measure::median(&pairs);
         let named = (of.0.to_owned(), over.0.to_owned());

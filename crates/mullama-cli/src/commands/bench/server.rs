@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::http::{Address, malformed};
-use super::side::{Request, Seen, Side};
+use super::side::{OWN_NAME, Request, Seen, Side};
 use crate::error::{Error, Result};
 use crate::terminal::one_line;
 
@@ -42,9 +42,13 @@ impl Server {
         let version = address.fetch("/props").ok().and_then(json_of);
         let version = version.and_then(|props| Some(props["build_info"].as_str()?.to_owned()));
         let told = header.unwrap_or_else(|| "server".to_owned());
+        let mut name = one_line(name.unwrap_or(&told), 60);
+        if name == OWN_NAME {
+            name.push_str(" (server)");
+        }
         let about = About {
             url: address.url(""),
-            name: one_line(name.unwrap_or(&told), 60),
+            name,
             version: version.map(|version| one_line(&version, 60)),
             model: model.unwrap_or_else(|| "default".to_owned()),
         };
@@ -59,7 +63,7 @@ impl Server {
             Error::usage(format!("--restart-cmd failed: {why}"), hint)
         };
         let mut shell = if cfg!(windows) { Command::new("cmd") } else { Command::new("sh") };
-        let status = shell.args([if cfg!(windows) { "/C" } else { "-c" }, command]).stdout(std::io::stderr()).status();
+        let status = shell.args([if cfg!(windows) { "/C" } else { "-c" }, command]).stdout(io::stderr()).status();
         let status = status.map_err(|error| fault(error.to_string()))?;
         if !status.success() {
             return Err(fault(status.to_string()));

@@ -60,11 +60,7 @@ impl Seen {
     }
 
     /// A piece of text came.
-    pub(super) fn push(
-        &mut self,
-        text: &str,
-        each: &mut dyn FnMut(Instant) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub(super) fn push(&mut self, text: &str, each: &mut dyn FnMut(Instant) -> ControlFlow<()>) -> ControlFlow<()> {
         // Half a character, or a token without text: a client sees nothing.
         if text.is_empty() {
             return ControlFlow::Continue(());
@@ -114,17 +110,17 @@ impl Side for Local {
         let stream = self.engine.submit(GenerationRequest::new(request.prompt.as_str()).params(params))?;
         seen.prompt = stream.prompt_tokens();
         for event in stream {
-            match event? {
-                TokenEvent::Token { text, .. } | TokenEvent::Text { text } => {
-                    if seen.push(&text, each).is_break() {
-                        break;
-                    }
-                }
+            let flow = match event? {
+                TokenEvent::Token { text, .. } | TokenEvent::Text { text } => seen.push(&text, each),
                 TokenEvent::Done(summary) => {
                     seen.tokens = summary.usage.completion_tokens;
                     seen.cached = summary.usage.cached_tokens;
+                    ControlFlow::Continue(())
                 }
-                _ => {}
+                _ => ControlFlow::Continue(()),
+            };
+            if flow.is_break() {
+                break;
             }
         }
         Ok(seen.end())

@@ -105,7 +105,7 @@ impl Sizes {
             long_prompt_tokens: 200,
             short_every: Duration::from_millis(5),
             stall: Duration::from_millis(100),
-            single_tokens: 32,
+            single_tokens: 16,
             length: 512,
             settle: Duration::ZERO,
             ..Self::full()

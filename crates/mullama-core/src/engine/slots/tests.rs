@@ -161,6 +161,8 @@ impl Naive {
 
     fn shift(&mut self, slot: Slot, from: usize, to: usize) {
         let tokens = self.busy.entry(slot).or_default();
+        // Something always stays.
+        let to = to.min(tokens.len().saturating_sub(1));
         if self.slots.shift(&mut self.decoder, slot, from, to) {
             tokens.drain(from..to);
         } else if self.slots.length(slot) == 0 {

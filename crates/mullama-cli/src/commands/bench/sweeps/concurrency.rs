@@ -18,7 +18,8 @@ pub(super) fn run(bench: &Running<'_>) -> Result<Sweep> {
     let local = bench.setup.start()?;
     bench.pairs(sweep.name, |pair, counts| {
         for (point, streams) in sweep.points.iter_mut().zip(&sizes.streams) {
-            let requests: Vec<_> = (0..*streams).map(|client| request(bench, [pair, (*streams).into(), client.into()])).collect();
+            let requests: Vec<_> =
+                (0..*streams).map(|client| request(bench, [pair, (*streams).into(), client.into()])).collect();
             for side in bench.sides(&local) {
                 bench.settle();
                 let run = load::run(side, &requests, requests.len())?;

@@ -58,7 +58,11 @@ impl Burner {
         let fault = |source| file_error("start", "mullama".as_ref(), source);
         let program = std::env::current_exe().map_err(fault)?;
         let mut command = Command::new(&program);
-        command.args(["bench", "--burn", BURN_SECONDS]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["bench", "--burn", BURN_SECONDS])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let burner = Self(command.spawn().map_err(|source| file_error("start", &program, source))?);
         thread::sleep(UNTIL_BUSY);
         Ok(burner)

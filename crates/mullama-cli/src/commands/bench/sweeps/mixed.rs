@@ -30,7 +30,9 @@ pub(super) fn run(bench: &Running<'_>) -> Result<Sweep> {
     ];
     let mut sweep = Sweep::new("mixed", title, "load", charts);
     let mut point = Point::new("mixed");
-    let local = bench.setup.start()?;
+    // Room for all: otherwise the long prompts wait until the running streams end.
+    let all = u32::try_from(RUNNING).unwrap_or(u32::MAX).saturating_add(sizes.long_prompts).saturating_add(2);
+    let local = bench.setup.start_as(OWN_NAME, |params| params.sequences = params.sequences.max(all.min(64)))?;
     bench.pairs(sweep.name, |pair, counts| {
         let prompts = Prompts::new(bench, pair)?;
         for side in bench.sides(&local) {
@@ -70,7 +72,8 @@ impl Prompts {
         let seeds = [sizes.seed, Stream::Mixed as u64, pair];
         let mut random = Random::new(&seeds);
         let prompt = words(sizes.prompt_words, &mut random);
-        let running = (0..RUNNING).map(|number| Request { prompt: format!("{number} {prompt}"), tokens: bench.long_answer() });
+        let running =
+            (0..RUNNING).map(|number| Request { prompt: format!("{number} {prompt}"), tokens: bench.long_answer() });
         let running = running.collect();
         let long = (0..sizes.long_prompts).map(|_| {
             let prompt = tokens(sizes.long_prompt_tokens, &mut random, &tokenizer)?;
@@ -100,11 +103,14 @@ fn once(bench: &Running<'_>, side: &dyn Side, prompts: &Prompts) -> Result<Metri
             .map(|request| spawn(scope, || long.client(|| until_first(side, request, &long))))
             .collect::<Result<_>>()?;
         let mut shorts = Vec::new();
-        while !long.is_ready(prompts.long.len()) && !running.is_over() {
+        loop {
             let prompt = tokens(sizes.short_prompt_tokens, &mut random, &tokenizer)?;
             let request = Request { prompt, tokens: ANSWER };
             shorts.push(spawn(scope, move || side.ask(&request, &mut |_| ControlFlow::Continue(())))?);
             thread::sleep(sizes.short_every);
+            if long.is_ready(prompts.long.len()) || running.is_over() {
+                break;
+            }
         }
         let end = Instant::now();
         running.end();

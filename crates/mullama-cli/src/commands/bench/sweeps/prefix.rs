@@ -18,8 +18,11 @@ pub(super) enum Case {
 }
 
 pub(super) fn run(bench: &Running<'_>, shared: bool, unshared: bool) -> Result<Sweep> {
-    let cases: Vec<Case> =
-        [(shared, Case::Shared), (unshared, Case::Unshared)].into_iter().filter(|(wanted, _)| *wanted).map(|(_, case)| case).collect();
+    let cases: Vec<Case> = [(shared, Case::Shared), (unshared, Case::Unshared)]
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, case)| case)
+        .collect();
     let name = if shared { "shared-prefix" } else { "unshared" };
     let charts = vec![
         Chart::bars("Throughput", "tokens/s", Metric::Throughput),
@@ -60,7 +63,7 @@ pub(super) fn run(bench: &Running<'_>, shared: bool, unshared: bool) -> Result<S
         for side in sides {
             let of = (format!("{side}, shared"), shared.values(&side, Metric::Throughput));
             let over = (format!("{side}, unshared"), unshared.values(&side, Metric::Throughput));
-            shared.ratios.extend(Ratio::new(Metric::Throughput, (&of.0, of.1), (&over.0, over.1)));
+            shared.ratios.extend(Ratio::new(Metric::Throughput, (&of.0, &of.1), (&over.0, &over.1)));
         }
     }
     Ok(sweep)

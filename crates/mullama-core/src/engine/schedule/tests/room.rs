@@ -34,6 +34,7 @@ fn who_sleeps_gives_way_whatever_its_class() {
     world.turns(3);
     let other = world.submit(Ask { batch: true, ..ask(2, 10, 20) });
     world.turns_until_end(other);
+    assert_eq!(world.stats.snapshot().preemptions, 1, "only the sleeping one was set back");
     world.finish();
 }
 

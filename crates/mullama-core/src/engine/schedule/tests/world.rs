@@ -266,6 +266,8 @@ impl World {
             let computed = schedule.decoder.rows.iter().any(|row| row.slot == sequence.slot);
             assert!(!computed || sequence.job.adapters.identity == schedule.adapters.identity, "in another's group");
         }
+        let new = schedule.waiting.iter().filter(|job| job.progress.admitted.is_none());
+        assert_eq!(self.places.taken(), new.count(), "a place is for those who had no sequence yet");
         let going = self.clients.iter().filter(|client| !client.has_ended());
         for client in going.clone() {
             assert!(!client.cancelled, "it was cancelled before this turn");
