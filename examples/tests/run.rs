@@ -32,3 +32,30 @@ fn json_follows_the_schema() {
 fn text_comes_and_ends() {
     assert!(run("text", &[]).contains("tokens, length)"));
 }
+
+#[test]
+fn the_async_snippet_runs() {
+    assert_eq!(run("async_await", &[]).trim(), "3 tokens; 3 + 4 = 7.");
+}
+
+#[test]
+fn the_runtime_snippet_runs() {
+    assert_eq!(run("tokio_runtime", &[]).trim(), "3 + 4 = 7.");
+}
+
+#[test]
+fn streams_come_together() {
+    let said = run("stream", &[]);
+    assert!(said.contains("loaded: 100 %") && said.contains("7 + 8 = 15.") && said.contains("3 + 4 = 7."), "{said}");
+}
+
+#[test]
+fn answers_are_rust_types() {
+    assert_eq!(run("typed", &[]).trim(), "Anna is 7");
+}
+
+#[test]
+fn a_pool_keeps_within_its_bound() {
+    let said = run("pool", &[]);
+    assert!(said.contains("first: Unloaded") && said.contains("second: Ready"), "{said}");
+}

@@ -1,4 +1,6 @@
-//! `bench`: the criterion benches of the workspace.
+//! `bench`: the criterion benches of the workspace, and the engine against llama.cpp's own server.
+
+mod compare;
 
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
@@ -7,6 +9,9 @@ use crate::setup::{self, Mode, Purpose};
 use crate::workspace;
 
 pub(crate) fn run(sh: &Shell, args: &[&str]) -> Result<()> {
+    if let ["compare", rest @ ..] = args {
+        return compare::run(sh, rest);
+    }
     setup::run(sh, Purpose::Demo, Mode::Install)?;
     ensure!(workspace::has_benches(sh)?, "no package of the workspace has a bench target");
     let args = args.strip_prefix(&["--"]).unwrap_or(args);

@@ -68,6 +68,7 @@ cargo xtask COMMAND
   tidy                         layers, file sizes, placement of unsafe code, words (seconds, compiles nothing)
   features [--check]           write the feature table into README.md and the facade; --check also compiles each feature
   bench [ARGS...]              criterion benches; ARGS go to criterion
+  bench compare [--model PATH] [-- ARGS]  the engine against llama.cpp's server; ARGS go to `mullama bench`
   peers                        build llama.cpp's own programs into target/peers, to compare with (about 12 minutes)
   gpu BACKEND                  cuda, vulkan, metal, rocm or rpc: check the SDK, then build the program with it
 ";

@@ -42,8 +42,12 @@ fn fetch(sh: &Shell) -> Result<()> {
 
 fn configure(sh: &Shell) -> Result<()> {
     // Without it they crash on CPUs with AMX where GCC compiled them; see that file.
-    let amx = format!("-DCMAKE_PROJECT_llama.cpp_INCLUDE={}", workspace::root().join("crates/mullama-sys/cmake/amx.cmake").display());
-    cmd!(sh, "cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON {amx} {OPTIONS...}").run()?;
+    let amx = format!(
+        "-DCMAKE_PROJECT_llama.cpp_INCLUDE={}",
+        workspace::root().join("crates/mullama-sys/cmake/amx.cmake").display()
+    );
+    cmd!(sh, "cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON {amx} {OPTIONS...}")
+        .run()?;
     Ok(())
 }
 

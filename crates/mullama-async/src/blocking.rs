@@ -9,10 +9,7 @@ use crate::error::{Error, Result, panic_message};
 ///
 /// # Cancel safety
 /// Dropping the future takes back work that has not begun; the value of work that has is dropped.
-pub(crate) async fn run<T: Send + 'static>(
-    what: &'static str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
+pub(crate) async fn run<T: Send + 'static>(what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     AbortOnDropHandle::new(spawn_blocking(work)).await.map_err(|error| explain(what, error))
 }
 

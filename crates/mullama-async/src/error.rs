@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mullama_core::ErrorKind;
+use mullama_core::{ErrorKind, FinishReason};
 
 /// The result of a fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -68,9 +69,58 @@ pub enum Error {
         /// The text of the panic.
         message: String,
     },
-    /// The runtime or the task manager is shut down, and takes nothing any more.
-    #[error("the runtime or the task manager is shut down")]
+    /// The runtime, the task manager, the model or the pool is shut down, and takes nothing any more.
+    #[error("the runtime, the task manager, the model or the pool is shut down")]
     ShutDown,
+    /// Of the inference crate.
+    #[error(transparent)]
+    Core(#[from] mullama_core::Error),
+    /// The answer is not of the Rust type that was asked for.
+    #[error("the answer (end: {finish_reason}) is not a `{wanted}`; where it was cut, give it more tokens")]
+    Answer {
+        /// The type, by Rust's name.
+        wanted: &'static str,
+        /// The whole answer.
+        text: String,
+        /// Why it ended: [`FinishReason::Length`] where it was cut.
+        finish_reason: FinishReason,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+    /// The pool has no model of this name.
+    #[error("there is no model named `{name}`")]
+    NoSuchModel {
+        /// The name.
+        name: String,
+    },
+    /// The pool has a model of this name already.
+    #[error("a model named `{name}` is already there")]
+    DuplicateModel {
+        /// The name.
+        name: String,
+    },
+    /// A model of the pool could not be loaded. The next request tries again.
+    #[error("cannot load the model `{name}`")]
+    LoadModel {
+        /// Its name.
+        name: String,
+        /// Why; all that waited for the load get the same.
+        source: Arc<Self>,
+    },
+    /// A model does not fit into the memory that the pool may use, beside those models that are in use.
+    #[error(
+        "no memory for the model `{name}`: it needs {needed} bytes, {available} of the pool's {limit} can be had now"
+    )]
+    NoMemory {
+        /// The model's name.
+        name: String,
+        /// What it takes, in bytes.
+        needed: u64,
+        /// What no model uses at the moment, in bytes.
+        available: u64,
+        /// What the pool may use, in bytes.
+        limit: u64,
+    },
 }
 
 impl Error {
@@ -78,12 +128,21 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidParameter { .. } | Self::InsideRuntime | Self::DuplicateTask { .. } => ErrorKind::InvalidInput,
-            Self::NoSuchTask { .. } => ErrorKind::NotFound,
+            Self::InvalidParameter { .. }
+            | Self::InsideRuntime
+            | Self::DuplicateTask { .. }
+            | Self::DuplicateModel { .. } => ErrorKind::InvalidInput,
+            Self::NoSuchTask { .. } | Self::NoSuchModel { .. } => ErrorKind::NotFound,
             Self::Runtime { .. } | Self::NoWorker | Self::ShutDown => ErrorKind::Unavailable,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Panicked { .. } => ErrorKind::Internal,
+            Self::Core(error) => error.kind(),
+            Self::LoadModel { source, .. } => source.kind(),
+            Self::Answer { .. } => ErrorKind::Backend,
+            // Where it will never fit, trying again does not help.
+            Self::NoMemory { needed, limit, .. } if needed > limit => ErrorKind::Unavailable,
+            Self::NoMemory { .. } => ErrorKind::Overloaded,
         }
     }
 

@@ -44,7 +44,6 @@
 
 mod blocking;
 mod context;
-#[path = "interim_error.rs"]
 mod error;
 mod model;
 mod pool;

@@ -227,7 +227,8 @@ impl EnginePoolBuilder {
 /// An engine of a pool, in use: its model is not unloaded for others or for idleness while this, a clone of it, an
 /// [`AsyncModel`] made of it, or one of its streams is there.
 ///
-/// It does all that an [`AsyncModel`] does. Handles on core's [`Engine`](mullama_core::Engine) or
+/// It does all that an [`AsyncModel`] does; [`AsyncModel::shutdown`] ends this one engine, which the pool then replaces for
+/// the next call. Handles on core's [`Engine`](mullama_core::Engine) or
 /// [`Model`](mullama_core::Model) that are taken out of it hold nothing but their memory.
 #[derive(Debug, Clone)]
 pub struct PooledEngine {

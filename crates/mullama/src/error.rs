@@ -9,6 +9,10 @@ pub enum MullamaError {
     /// Of the inference crate.
     #[error(transparent)]
     Core(#[from] mullama_core::Error),
+    /// Of the async layer.
+    #[cfg(feature = "async")]
+    #[error(transparent)]
+    Async(#[from] mullama_async::Error),
 }
 
 impl MullamaError {
@@ -17,6 +21,22 @@ impl MullamaError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Core(error) => error.kind(),
+            #[cfg(feature = "async")]
+            Self::Async(error) => error.kind(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(feature = "async")]
+    fn the_class_is_the_same_whichever_crate_raised_it() {
+        let error = || mullama_core::Error::EmptyPrompt;
+        let direct = MullamaError::from(error());
+        let wrapped = MullamaError::from(mullama_async::Error::from(error()));
+        assert_eq!((direct.kind(), direct.to_string()), (wrapped.kind(), wrapped.to_string()));
     }
 }

@@ -1,7 +1,8 @@
 //! Local models that read, see, hear and speak: llama.cpp and whisper.cpp behind one safe Rust API.
 //!
-//! This crate only re-exports: the crates behind it are `mullama-core` and its like. What works today is the core:
-//! text from models, chat with tools and schemas, embeddings, ranking, quantizing.
+//! This crate only re-exports: the crates behind it are `mullama-core` and its like. What works today is the core (text
+//! from models, chat with tools and schemas, embeddings, ranking, quantizing, an engine for many requests), and the same on
+//! tokio.
 //!
 //! ```no_run
 //! use mullama::prelude::*;
@@ -24,8 +25,9 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `full` | Everything below but the backends. |
-//! | `async` (default) | Models and generations on tokio (not filled yet). |
-//! | `tokio-runtime` | Runtime, tasks and worker pools (not filled yet). |
+//! | `async` (default) | Models, token streams, conversations and pools of engines on tokio. |
+//! | `tokio-runtime` | Runtime with a shutdown in order, tasks that restart, generation workers. |
+//! | `typed` | Answers as Rust types, by their JSON schema. |
 //! | `web` | HTTP API on axum (not filled yet). |
 //! | `websockets` | WebSocket server (not filled yet). |
 //! | `parallel` | Batches over many threads (not filled yet). |
@@ -48,6 +50,16 @@ mod error;
 pub mod prelude;
 
 pub use error::MullamaError;
+#[cfg(feature = "async")]
+pub use mullama_async::{
+    AsyncContext, AsyncModel, AsyncModelBuilder, EnginePool, EnginePoolBuilder, Error as AsyncError, LoadProgress,
+    Loading, ModelHealth, ModelSource, ModelState, PooledEngine, TextStream, TokenStream,
+};
+#[cfg(feature = "tokio-runtime")]
+pub use mullama_async::{
+    Backoff, JobHandle, MullamaRuntime, RestartPolicy, RuntimeBuilder, RuntimeMetrics, ShutdownReport, TaskContext,
+    TaskId, TaskManager, TaskReport, TaskResult, TaskState, TaskStatus,
+};
 pub use mullama_core::*;
 
 /// Sound; see the crate `mullama-audio`.

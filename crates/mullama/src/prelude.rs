@@ -1,6 +1,10 @@
 //! What most programs need: `use mullama::prelude::*;`.
 
 pub use crate::MullamaError;
+#[cfg(feature = "async")]
+pub use mullama_async::{AsyncContext, AsyncModel, EnginePool, TokenStream};
+#[cfg(feature = "tokio-runtime")]
+pub use mullama_async::{MullamaRuntime, TaskManager};
 pub use mullama_core::{
     AudioBuffer, CancelToken, ChatMessage, ChatRequest, ChatTemplate, Context, Embedder, ErrorKind, FinishReason,
     GenerationParams, Grammar, ImageBuffer, Model, Reranker, Role, SamplingParams, TokenEvent, TokenId, Tokenizer,

@@ -60,9 +60,7 @@ impl ModelSource {
     ) -> Result<Model, mullama_core::Error> {
         match self.origin {
             Origin::File(path) => Model::builder(path).params(self.params).progress(progress).load(),
-            Origin::Bytes(bytes) => {
-                Model::from_bytes((*bytes).as_ref()).params(self.params).progress(progress).load()
-            }
+            Origin::Bytes(bytes) => Model::from_bytes((*bytes).as_ref()).params(self.params).progress(progress).load(),
             Origin::Loaded(model) => Ok(model),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -195,6 +196,19 @@ async fn a_call_that_gives_up_leaves_a_load_that_ends() {
     assert_eq!(state(&pool, "a"), ModelState::Ready);
     sleep(MS * 105).await;
     assert_eq!(state(&pool, "a"), ModelState::Unloaded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_stays_for_a_call_that_has_waited_for_it() {
+    let (pool, world) = pool(10, Some(Duration::ZERO), vec![("a", Spec::of(6)), ("b", Spec::of(6))]);
+    let mut waits = Box::pin(pool.get("a"));
+    assert!((&mut waits).now_or_never().is_none());
+    // Loaded, and with nobody to have it; but somebody has waited, and is slow to take it.
+    sleep(MS * 50).await;
+    assert!(matches!(pool.get("b").await, Err(Error::NoMemory { .. })));
+    assert!(waits.await.unwrap().engine().is_open());
+    assert_eq!(world.loads.load(Ordering::SeqCst), 1);
+    assert!(pool.get("b").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

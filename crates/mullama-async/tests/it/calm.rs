@@ -34,9 +34,8 @@ thread_local! {
 async fn everything(model: &AsyncModel) {
     let loads = join_all((0..3).map(|_| AsyncModel::from_bytes(CHAT).load()));
     let texts = join_all((0..4).map(|_| model.tokenize_async("The quick brown fox, 42. ".repeat(8_000), true)));
-    let answers = join_all((0..8).map(|_| async {
-        model.generate("The sun", &long(200)).await.unwrap().text().await.unwrap()
-    }));
+    let answers =
+        join_all((0..8).map(|_| async { model.generate("The sun", &long(200)).await.unwrap().text().await.unwrap() }));
     let messages = join_all((0..4).map(|_| async {
         let stream = model.chat(question("What is 7 + 8?"), &GenerationParams::greedy(32)).await.unwrap();
         stream.message().await.unwrap()

@@ -150,7 +150,7 @@ impl Report {
         let EngineInfo { threads, sequences, length, .. } = self.engine;
         let layout = if self.engine.kv_layout == KvLayout::Unified { ", one memory" } else { "" };
         format!(
-            "mullama {}, {} ({:.1} M parameters), {threads} threads of {} cores, {sequences} sequences of {length} \
+            "mullama {}, {} ({:.1} M parameters); cores: {}, threads: {threads}, sequences: {sequences} of {length} \
              tokens{layout}",
             self.mullama,
             self.model.description,

@@ -130,7 +130,7 @@ impl Side for Local {
 impl Drop for Local {
     /// Waits until its threads are gone, so that they do not disturb what comes next.
     fn drop(&mut self) {
-        self.engine.shutdown(Duration::ZERO);
+        let _ = self.engine.shutdown(Duration::ZERO);
     }
 }
 

@@ -34,8 +34,9 @@ pub(super) struct Sizes {
     pub(super) short_every: Duration,
     #[serde(serialize_with = "seconds")]
     pub(super) stall: Duration,
-    /// Tokens that one stream alone generates.
+    /// Tokens that one stream alone generates, and beside a busy program.
     pub(super) single_tokens: u32,
+    pub(super) contended_tokens: u32,
     /// The longest context that is taken unless one is given.
     #[serde(skip)]
     pub(super) length: u32,
@@ -53,6 +54,7 @@ impl Sizes {
         if let Some(tokens) = args.tokens {
             sizes.answer_tokens = tokens;
             sizes.single_tokens = tokens.saturating_mul(4);
+            sizes.contended_tokens = sizes.single_tokens;
         }
         sizes.stall = args.stall.unwrap_or(sizes.stall);
         if !args.streams.is_empty() {
@@ -85,6 +87,7 @@ impl Sizes {
             short_every: Duration::from_millis(150),
             stall: Duration::from_secs(10),
             single_tokens: 256,
+            contended_tokens: 256,
             length: 2_560,
             settle: Duration::from_millis(300),
         }
@@ -102,10 +105,12 @@ impl Sizes {
             own_words: 8,
             prefix_answer_tokens: 4,
             long_prompts: 2,
-            long_prompt_tokens: 200,
-            short_every: Duration::from_millis(5),
+            long_prompt_tokens: 120,
+            short_every: Duration::from_millis(20),
             stall: Duration::from_millis(100),
             single_tokens: 16,
+            // Threads that lose their cores take long for each.
+            contended_tokens: 3,
             length: 512,
             settle: Duration::ZERO,
             ..Self::full()

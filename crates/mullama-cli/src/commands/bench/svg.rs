@@ -9,7 +9,8 @@ use super::report::{Chart, Point, Runs, Sweep, range};
 pub(super) fn draw(sweep: &Sweep, caption: &str) -> String {
     let sides = side_names(sweep);
     let (columns, height) = (sweep.charts.len().max(1) as f64, TOP + PANEL_HEIGHT + BOTTOM);
-    let width = (columns * PANEL_WIDTH).max(2.0 * PANEL_WIDTH);
+    let width = columns.max(2.0) * PANEL_WIDTH;
+    let panel = width / columns;
     let mut svg = Svg(String::new());
     svg.element(format_args!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="sans-serif">"#
@@ -24,7 +25,7 @@ pub(super) fn draw(sweep: &Sweep, caption: &str) -> String {
         x += 18.0 + side.chars().count() as f64 * 7.0 + 24.0;
     }
     for (index, chart) in sweep.charts.iter().enumerate() {
-        Panel::new(sweep, chart, &sides, index as f64 * PANEL_WIDTH).draw(&mut svg);
+        Panel::new(sweep, chart, &sides, (index as f64 * panel, panel)).draw(&mut svg);
     }
     svg.text((20.0, height - 14.0), (10.0, Anchor::Start, FAINT), caption);
     svg.0.push_str("</svg>\n");
@@ -48,23 +49,24 @@ struct Panel<'a> {
     chart: &'a Chart,
     sides: &'a [&'a str],
     left: f64,
+    width: f64,
     /// The largest value of the axis, and its step.
     limit: f64,
     step: f64,
 }
 
 impl<'a> Panel<'a> {
-    fn new(sweep: &'a Sweep, chart: &'a Chart, sides: &'a [&'a str], left: f64) -> Self {
+    fn new(sweep: &'a Sweep, chart: &'a Chart, sides: &'a [&'a str], (left, width): (f64, f64)) -> Self {
         let runs = sweep.points.iter().flat_map(|point| &point.sides);
         let values = runs.flat_map(|runs| chart.metrics.iter().map(|(metric, _)| spread(runs, *metric).1));
         let (_, largest) = range(&values.chain(chart.target).collect::<Vec<_>>());
         let (limit, step) = axis(largest);
-        Self { sweep, chart, sides, left: left + 66.0, limit, step }
+        Self { sweep, chart, sides, left: left + 66.0, width: width - 90.0, limit, step }
     }
 
     fn draw(&self, svg: &mut Svg) {
-        let Self { chart, left, .. } = self;
-        let right = left + PLOT_WIDTH;
+        let Self { chart, left, width, .. } = self;
+        let right = left + width;
         svg.text((*left, TOP - 14.0), (13.0, Anchor::Start, INK), &self.heading());
         let mut value = 0.0;
         while value <= self.limit * 1.000_1 {
@@ -74,11 +76,14 @@ impl<'a> Panel<'a> {
             svg.text((left - 8.0, y + 4.0), (11.0, Anchor::End, FAINT), &number(value, self.step));
             value += self.step;
         }
-        for (index, point) in self.sweep.points.iter().enumerate() {
-            svg.text((self.x(index), TOP + PLOT_HEIGHT + 18.0), (11.0, Anchor::Middle, INK), &point.label);
+        // Of one point alone the title tells all.
+        if self.sweep.points.len() > 1 {
+            for (index, point) in self.sweep.points.iter().enumerate() {
+                svg.text((self.x(index), TOP + PLOT_HEIGHT + 18.0), (11.0, Anchor::Middle, INK), &point.label);
+            }
+            let middle = f64::midpoint(*left, right);
+            svg.text((middle, TOP + PLOT_HEIGHT + 36.0), (11.0, Anchor::Middle, FAINT), self.sweep.axis);
         }
-        let axis = self.sweep.axis;
-        svg.text((f64::midpoint(*left, right), TOP + PLOT_HEIGHT + 36.0), (11.0, Anchor::Middle, FAINT), axis);
         match chart.lines {
             true => self.lines(svg),
             false => self.bars(svg),
@@ -125,7 +130,7 @@ impl<'a> Panel<'a> {
 
     fn bars(&self, svg: &mut Svg) {
         let Some((metric, _)) = self.chart.metrics.first() else { return };
-        let room = PLOT_WIDTH / self.sweep.points.len().max(1) as f64;
+        let room = self.width / self.sweep.points.len().max(1) as f64;
         let width = (room * 0.8 / self.sides.len().max(1) as f64).min(64.0);
         for (index, side) in self.sides.iter().enumerate() {
             let shift = (index as f64 - self.sides.len() as f64 / 2.0) * width;
@@ -153,7 +158,7 @@ impl<'a> Panel<'a> {
     }
 
     fn x(&self, index: usize) -> f64 {
-        self.left + (index as f64 + 0.5) * PLOT_WIDTH / self.sweep.points.len().max(1) as f64
+        self.left + (index as f64 + 0.5) * self.width / self.sweep.points.len().max(1) as f64
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -253,7 +258,6 @@ const TARGET: &str = "#c0392b";
 const TOP: f64 = 118.0;
 const PANEL_WIDTH: f64 = 420.0;
 const PANEL_HEIGHT: f64 = PLOT_HEIGHT + 44.0;
-const PLOT_WIDTH: f64 = 330.0;
 const PLOT_HEIGHT: f64 = 240.0;
 const BOTTOM: f64 = 34.0;
 

@@ -18,13 +18,13 @@ use crate::error::Result;
 
 pub(super) fn run(bench: &Running<'_>) -> Result<Sweep> {
     let (sizes, cores) = (&bench.sizes, cores());
-    let title = format!("one stream of {} tokens, {cores} threads on {cores} cores", sizes.single_tokens);
+    let title = format!("one stream of {} tokens, {cores} threads on {cores} cores", sizes.contended_tokens);
     let charts = vec![Chart::bars("Throughput", "tokens/s", Metric::Throughput)];
     let mut sweep = Sweep::new("contended", title, "streams", charts);
     let mut point = Point::new("1");
     bench.pairs(sweep.name, |pair, counts| {
         let mut random = Random::new(&[sizes.seed, Stream::Contended as u64, pair]);
-        let request = Request { prompt: words(sizes.prompt_words, &mut random), tokens: sizes.single_tokens };
+        let request = Request { prompt: words(sizes.prompt_words, &mut random), tokens: sizes.contended_tokens };
         for (name, policy, busy) in CASES {
             bench.settle();
             // A new engine: what it learned of the load in one case must not serve it in the next.

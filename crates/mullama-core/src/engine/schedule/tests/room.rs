@@ -82,3 +82,19 @@ fn without_room_for_a_single_one_it_ends() {
     world.schedule.decoder.faults.no_room = 0;
     world.finish();
 }
+
+#[test]
+fn a_state_that_cannot_be_cut_is_not_shifted_whoever_has_it_too() {
+    let mut setup = pool(2, 64, 128);
+    (setup.shape.partial_removal, setup.shape.batch) = (false, 16);
+    let mut world = World::new(setup);
+    world.submit(Ask { buffer: 1, reads: false, ..ask(1, 40, 30) });
+    world.turn();
+    // What the first has so far is copied.
+    let second = world.submit(Ask { shift: true, cache: true, ..ask(1, 40, 100) });
+    world.turns_until_end(second);
+    let summary = world.summary(second);
+    assert!(summary.usage.cached_tokens > 0 && world.stats.snapshot().cache_copies == 1);
+    assert_eq!((summary.finish_reason, summary.usage.completion_tokens), (FinishReason::Length, 64 - 40 + 1));
+    world.finish();
+}

@@ -1,0 +1,146 @@
+//! `bench compare`: `mullama bench` against llama-server, both with the same model, threads, sequences and lengths.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use xshell::{Shell, cmd};
+
+use crate::{peers, workspace};
+
+/// Takes `[--model PATH] [-- ARGS]`; ARGS go to `mullama bench`.
+pub(super) fn run(sh: &Shell, args: &[&str]) -> Result<()> {
+    let (model, more) = match args {
+        ["--model", path, rest @ ..] => (Some(*path), rest),
+        rest => (None, rest),
+    };
+    let more = match more {
+        [] => &[],
+        ["--", more @ ..] => more,
+        _ => bail!("bench compare takes [--model PATH] [-- ARGS]"),
+    };
+    let program = workspace::build_program(sh)?;
+    peers::run(sh)?;
+    let target = workspace::target(sh)?;
+    let folder = target.join("bench");
+    sh.create_dir(&folder)?;
+    let model = match model {
+        Some(path) => sh.current_dir().join(path),
+        None => {
+            let path = folder.join("random.gguf");
+            cmd!(sh, "{program} bench --make-model {path}").run()?;
+            path
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+    let program_of_peers = target.join("peers/build/bin").join(format!("llama-server{}", std::env::consts::EXE_SUFFIX));
+    let server = Server::start(&program_of_peers, &model, &threads, &folder.join("llama-server.log"))?;
+
+    let commit = cmd!(sh, "git describe --always --dirty").quiet().ignore_stderr().read().unwrap_or_default();
+    let (url, name, note) = (server.url(), name(&program_of_peers)?, format!("mullama {commit}"));
+    let (sequences, length) = (SEQUENCES.to_string(), LENGTH.to_string());
+    let json = folder.join("compare.json");
+    let measured = cmd!(sh, "{program} bench {model} --against {url} --against-name {name} --note {note}")
+        .args(["--threads", &threads, "--sequences", &sequences, "--ctx-size", &length])
+        .args(SWEEPS.iter().flat_map(|sweep| ["--sweep", sweep]))
+        .args(["--json".as_ref(), json.as_os_str(), "--svg".as_ref(), folder.as_os_str()])
+        .args(more)
+        .run();
+    drop(server);
+    measured?;
+    println!("bench: the report and its pictures are in {}", folder.display());
+    Ok(())
+}
+
+/// llama-server, until this is dropped.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(program: &Path, model: &Path, threads: &str, log: &Path) -> Result<Self> {
+        let port = free_port()?;
+        let output = File::create(log).with_context(|| format!("failed to write {}", log.display()))?;
+        let mut command = Command::new(program);
+        command.arg("-m").arg(model);
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "-t", threads, "-tb", threads]);
+        command.args(["-np", &SEQUENCES.to_string(), "-c", &(SEQUENCES * LENGTH).to_string()]);
+        if output(program, "--help")?.contains("--no-webui") {
+            command.arg("--no-webui");
+        }
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let process = command.spawn().with_context(|| format!("failed to start {}", program.display()))?;
+        let mut server = Self { process, port };
+        println!("bench: llama-server on port {port}, its log is {}", log.display());
+        let deadline = Instant::now() + START_PATIENCE;
+        while !server.is_ready() {
+            if let Some(status) = server.process.try_wait()? {
+                bail!("llama-server ended with {status}; see {}", log.display());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "llama-server is not ready after {START_PATIENCE:?}; see {}",
+                log.display()
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(server)
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Has it loaded its model? Then /health answers with 200.
+    fn is_ready(&self) -> bool {
+        let ask = || -> std::io::Result<Vec<u8>> {
+            let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+            connection.write_all(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+            let mut status = vec![0; 12];
+            connection.read_exact(&mut status)?;
+            Ok(status)
+        };
+        ask().is_ok_and(|status| status.ends_with(b" 200"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The server with its version: of a build outside of git it says no more of itself.
+fn name(program: &Path) -> Result<String> {
+    let told = output(program, "--version")?;
+    let version = told.lines().find_map(|line| line.strip_prefix("version: ")?.split(' ').next());
+    Ok(format!("llama-server {}", version.unwrap_or_default()).trim_end().to_owned())
+}
+
+/// What a program says on both of its outputs.
+fn output(program: &Path, flag: &str) -> Result<String> {
+    let output = Command::new(program).arg(flag).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("failed to start {}", program.display()))?;
+    Ok([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+const SWEEPS: [&str; 3] = ["concurrency", "shared-prefix", "unshared"];
+const SEQUENCES: u32 = 16;
+/// Tokens of one sequence.
+const LENGTH: u32 = 2_560;
+const START_PATIENCE: Duration = Duration::from_secs(120);
