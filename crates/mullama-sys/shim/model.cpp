@@ -6,8 +6,12 @@
 #include "ggml-cpu.h"
 #include "log.h"
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <stdexcept>
 
 #ifdef __linux__
@@ -19,6 +23,36 @@ extern "C" void mullama_init(void) {
     // Verbosity 0 is plain output, which only llama.cpp's programs write; errors are 1.
     common_log_set_verbosity_thold(-1);
 }
+
+namespace {
+
+// A process that exits destroys ggml's static objects while a thread may still compute with them. So who computes holds
+// the door, and exit shuts it: what is being computed ends first, and nothing begins after. A thread that comes too late
+// sleeps until the process is gone.
+std::shared_timed_mutex & exit_door() {
+    static auto * door = new std::shared_timed_mutex; // never destroyed
+    return *door;
+}
+
+void shut_exit_door() {
+    // A batch that takes longer than this was lost anyway. Not unlocked again.
+    static const bool shut = exit_door().try_lock_for(std::chrono::seconds(10));
+    (void) shut;
+}
+
+// Handlers run in the reverse order of their registration, so this one must come after the objects that it protects,
+// which ggml makes when it first loads and computes.
+void watch_exit() {
+    static const int registered = std::atexit(shut_exit_door);
+    (void) registered;
+}
+
+template <typename F> auto computing(F && compute) {
+    const std::shared_lock<std::shared_timed_mutex> open(exit_door());
+    return compute();
+}
+
+} // namespace
 
 extern "C" void mullama_string_free(char * text) {
     std::free(text);
@@ -75,11 +109,17 @@ extern "C" llama_model * mullama_model_load_bytes(
 
 extern "C" llama_context * mullama_context_new(
         llama_model * model, llama_context_params params, char * err, size_t err_len) {
-    return mullama_guard(err, err_len, (llama_context *) nullptr, [&] { return llama_init_from_model(model, params); });
+    return mullama_guard(err, err_len, (llama_context *) nullptr, [&] {
+        return computing([&] { return llama_init_from_model(model, params); });
+    });
 }
 
 extern "C" int32_t mullama_decode(llama_context * ctx, llama_batch batch, char * err, size_t err_len) {
-    return mullama_guard(err, err_len, (int32_t) MULLAMA_EXCEPTION, [&] { return llama_decode(ctx, batch); });
+    return mullama_guard(err, err_len, (int32_t) MULLAMA_EXCEPTION, [&] {
+        const int32_t status = computing([&] { return llama_decode(ctx, batch); });
+        watch_exit();
+        return status;
+    });
 }
 
 extern "C" int32_t mullama_memory_seq_rm(

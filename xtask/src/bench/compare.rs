@@ -71,7 +71,7 @@ impl Server {
         command.arg("-m").arg(model);
         command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "-t", threads, "-tb", threads]);
         command.args(["-np", &SEQUENCES.to_string(), "-c", &(SEQUENCES * LENGTH).to_string()]);
-        if output(program, "--help")?.contains("--no-webui") {
+        if told(program, "--help")?.contains("--no-webui") {
             command.arg("--no-webui");
         }
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -121,13 +121,13 @@ impl Drop for Server {
 
 /// The server with its version: of a build outside of git it says no more of itself.
 fn name(program: &Path) -> Result<String> {
-    let told = output(program, "--version")?;
+    let told = told(program, "--version")?;
     let version = told.lines().find_map(|line| line.strip_prefix("version: ")?.split(' ').next());
     Ok(format!("llama-server {}", version.unwrap_or_default()).trim_end().to_owned())
 }
 
 /// What a program says on both of its outputs.
-fn output(program: &Path, flag: &str) -> Result<String> {
+fn told(program: &Path, flag: &str) -> Result<String> {
     let output = Command::new(program).arg(flag).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("failed to start {}", program.display()))?;
     Ok([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())

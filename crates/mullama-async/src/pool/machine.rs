@@ -1,17 +1,16 @@
 //! The pool's work: leases, loads, evictions, unloading, each in small steps under one lock that no `.await` sees.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::select;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::ends::{CloseEnd, Held, LoadEnd, MendEnd};
+use super::ends::{CloseEnd, Held, LoadEnd, Locked, MendEnd};
 use super::lease::{Lease, Waiting};
 use super::loader::Loader;
 use super::state::{Entry, Leases, Phase, Refusal, Replica, State};
@@ -73,15 +72,18 @@ impl<L: Loader> Machine<L> {
             return Err(Error::ShutDown);
         }
         // It goes with the runtime that it was started on.
-        if self.keep_alive.is_some() && state.sweeper.as_ref().is_none_or(JoinHandle::is_finished) {
-            state.sweeper = Some(tokio::spawn(super::sweep::run(Arc::downgrade(self))));
+        if self.keep_alive.is_some() && state.sweeper.strong_count() == 0 {
+            let alive = Arc::new(());
+            state.sweeper = Arc::downgrade(&alive);
+            state.tasks.push(Box::pin(super::sweep::run(Arc::downgrade(self), alive)));
         }
         let entry = state.entries.get_mut(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
         if let Phase::Ready(replicas) = &entry.phase {
             let ended = replicas.iter().find(|replica| !entry.mending && !L::is_open(&replica.engine));
             if let Some(ended) = ended.map(|replica| Lease::new(self, name, replica)) {
                 entry.mending = true;
-                tokio::spawn(Arc::clone(self).mend(ended));
+                let end = MendEnd { machine: Arc::clone(self), name: name.to_owned() };
+                state.tasks.push(Box::pin(Self::mend(end, ended)));
             }
             if let Some(lease) = entry.least_loaded().map(|replica| Lease::new(self, name, replica)) {
                 entry.touch();
@@ -94,7 +96,13 @@ impl<L: Loader> Machine<L> {
             entry.attempt += 1;
             entry.phase = Phase::Loading;
             *attempt = Some(entry.attempt);
-            tokio::spawn(Arc::clone(self).load(name.to_owned(), entry.attempt, Arc::clone(&entry.spec)));
+            let end = LoadEnd {
+                machine: Arc::clone(self),
+                name: name.to_owned(),
+                attempt: entry.attempt,
+                result: Some(Err(Error::Cancelled.into())),
+            };
+            state.tasks.push(Box::pin(Self::load(end, Arc::clone(&entry.spec))));
         } else if let Phase::Loading = entry.phase {
             *attempt = Some(entry.attempt);
         }
@@ -105,13 +113,11 @@ impl<L: Loader> Machine<L> {
         Ok(None)
     }
 
-    async fn load(self: Arc<Self>, name: String, attempt: u64, spec: Arc<L::Spec>) {
-        let interrupted = Error::Cancelled;
-        let mut end = LoadEnd { machine: &self, name: &name, attempt, result: Some(Err(interrupted.into())) };
+    async fn load(mut end: LoadEnd<L>, spec: Arc<L::Spec>) {
         let result = select! {
             biased;
-            () = self.closing.cancelled() => Err(Refusal::ShutDown),
-            result = self.make(&name, spec) => result,
+            () = end.machine.closing.cancelled() => Err(Refusal::ShutDown),
+            result = end.machine.make(&end.name, spec) => result,
         };
         end.result = Some(result);
     }
@@ -141,17 +147,16 @@ impl<L: Loader> Machine<L> {
     }
 
     /// Starts an engine in the place of one that has ended. It holds a lease meanwhile: the weights are in use.
-    async fn mend(self: Arc<Self>, ended: Lease<L>) {
-        let name = ended.name();
-        let _end = MendEnd { machine: &self, name };
+    async fn mend(end: MendEnd<L>, ended: Lease<L>) {
+        let (machine, name) = (&end.machine, &end.name);
         tracing::warn!(model = %name, "an engine has ended; it is replaced");
         let result = select! {
             biased;
-            () = self.closing.cancelled() => return,
-            result = self.loader.replace(ended.engine().clone()) => result,
+            () = machine.closing.cancelled() => return,
+            result = machine.loader.replace(ended.engine().clone()) => result,
         };
-        let mut state = self.lock();
-        let Some(entry) = state.entries.get_mut(&**name) else { return };
+        let mut state = machine.lock();
+        let Some(entry) = state.entries.get_mut(name) else { return };
         let Phase::Ready(replicas) = &mut entry.phase else { return };
         match result {
             Ok(engine) => {
@@ -164,7 +169,7 @@ impl<L: Loader> Machine<L> {
                 // With another one open, the next call tries again. Without, the model starts from the beginning.
                 if entry.least_loaded().is_none() {
                     entry.failure = Some((entry.attempt, error.into()));
-                    self.begin_to_close(&mut state, name, Duration::ZERO);
+                    machine.begin_to_close(&mut state, name, Duration::ZERO);
                 }
             }
         }
@@ -177,10 +182,13 @@ impl<L: Loader> Machine<L> {
         state: &mut State<L>,
         name: &str,
         deadline: Duration,
-    ) -> Option<JoinHandle<bool>> {
+    ) -> Option<oneshot::Receiver<bool>> {
         let replicas = state.entries.get_mut(name)?.begin_to_close()?;
         self.changed.notify_waiters();
-        Some(tokio::spawn(Arc::clone(self).close(name.to_owned(), replicas, deadline)))
+        let end = CloseEnd { machine: Arc::clone(self), name: name.to_owned(), replicas };
+        let (answer, receiver) = oneshot::channel();
+        state.tasks.push(Box::pin(Self::close(end, deadline, answer)));
+        Some(receiver)
     }
 
     /// Begins to unload the models whose time is over, and tells when the next one's will be.
@@ -194,19 +202,21 @@ impl<L: Loader> Machine<L> {
         next
     }
 
-    async fn close(self: Arc<Self>, name: String, replicas: Vec<Replica<L::Engine>>, deadline: Duration) -> bool {
-        let _end = CloseEnd { machine: &self, name: &name };
+    async fn close(mut end: CloseEnd<L>, deadline: Duration, answer: oneshot::Sender<bool>) {
         let until = Instant::now() + deadline.min(LONGEST);
-        let free = timeout_at(until, self.given_back(&replicas)).await.is_ok();
+        let free = timeout_at(until, end.machine.given_back(&end.replicas)).await.is_ok();
+        let replicas = std::mem::take(&mut end.replicas);
         let engines = replicas.iter().map(|replica| replica.engine.clone()).collect();
         if free {
             drop(replicas);
         } else {
-            tokio::spawn(Held::new(Arc::clone(&self), &name, replicas).until_given_back());
+            tokio::spawn(Held::new(&end.machine, &end.name, replicas).until_given_back());
         }
-        let done = self.loader.close(engines, until.saturating_duration_since(Instant::now())).await;
-        tracing::info!(model = %name, in_time = free && done, "unloaded");
-        free && done
+        let done = end.machine.loader.close(engines, until.saturating_duration_since(Instant::now())).await;
+        tracing::info!(model = %end.name, in_time = free && done, "unloaded");
+        drop(end);
+        // Nobody may wait for it.
+        let _ = answer.send(free && done);
     }
 
     pub(super) async fn given_back(&self, replicas: &[Replica<L::Engine>]) {
@@ -291,8 +301,8 @@ impl<L: Loader> Machine<L> {
         self.idle.notify_one();
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State<L>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> Locked<'_, L> {
+        Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

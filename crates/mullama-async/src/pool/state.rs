@@ -1,11 +1,11 @@
 //! What a pool knows of its models; every change of it is made under one lock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::loader::Loader;
@@ -17,9 +17,13 @@ pub(super) struct State<L: Loader> {
     pub(super) held: u64,
     /// Nothing is leased or loaded any more.
     pub(super) closed: bool,
-    /// Unloads what nobody has used for a while.
-    pub(super) sweeper: Option<JoinHandle<()>>,
+    /// Held by the task that unloads what nobody has used for a while.
+    pub(super) sweeper: Weak<()>,
+    /// Begun when the lock is given back: a runtime that ends drops what it is given at once, and what is dropped locks.
+    pub(super) tasks: Vec<Task>,
 }
+
+pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One model.
 pub(super) struct Entry<L: Loader> {
@@ -169,7 +173,7 @@ impl<L: Loader> Entry<L> {
 
 impl<L: Loader> State<L> {
     pub(super) fn new() -> Self {
-        Self { entries: BTreeMap::new(), held: 0, closed: false, sweeper: None }
+        Self { entries: BTreeMap::new(), held: 0, closed: false, sweeper: Weak::new(), tasks: Vec::new() }
     }
 
     /// Bytes that models take now, `name` left out.

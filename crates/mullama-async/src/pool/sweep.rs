@@ -8,8 +8,8 @@ use tokio::time::sleep_until;
 use super::loader::Loader;
 use super::machine::Machine;
 
-/// Ends with the pool.
-pub(super) async fn run<L: Loader>(machine: Weak<Machine<L>>) {
+/// Ends with the pool. `_alive` tells whether it is there.
+pub(super) async fn run<L: Loader>(machine: Weak<Machine<L>>, _alive: Arc<()>) {
     let Some((idle, closing)) = machine.upgrade().map(|it| (Arc::clone(&it.idle), it.closing.clone())) else { return };
     loop {
         let next = match machine.upgrade() {

@@ -242,6 +242,25 @@ fn the_end_of_a_runtime_leaves_a_pool_that_another_can_use() {
     assert_eq!((world.engines.load(Ordering::SeqCst), world.resident.load(Ordering::SeqCst)), (0, 0));
 }
 
+#[test]
+fn tasks_that_a_runtime_never_began_leave_no_trace() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (pool, world) = pool(10, Some(MS * 5), vec![("a", Spec::of(4))]);
+    // Each of these is polled once, and its task is still in the queue when the runtime ends.
+    runtime().block_on(async { assert!(pool.get("a").now_or_never().is_none()) });
+    assert!(matches!(state(&pool, "a"), ModelState::Failed { .. }));
+    let lease = runtime().block_on(async { pool.get("a").await.unwrap() });
+    runtime().block_on(async {
+        lease.engine().die();
+        assert!(pool.get("a").now_or_never().is_none());
+    });
+    assert!(!pool.lock().entries["a"].mending);
+    runtime().block_on(async { assert!(pool.unload("a", MS).now_or_never().is_none()) });
+    assert_eq!(state(&pool, "a"), ModelState::Unloaded);
+    drop(lease);
+    assert_eq!((world.engines.load(Ordering::SeqCst), world.resident.load(Ordering::SeqCst)), (0, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_pool_lets_engines_go_with_their_last_user() {
     let (pool, world) = pool(10, None, vec![("a", Spec::of(4)), ("b", Spec::of(4))]);

@@ -13,6 +13,7 @@ mod chat;
 mod context;
 mod embeddings;
 mod engine;
+mod exit;
 mod gguf_writer;
 mod oracle;
 #[cfg(feature = "parallel")]

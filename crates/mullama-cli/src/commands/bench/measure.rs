@@ -13,6 +13,7 @@ pub(super) enum Metric {
     PromptTokens,
     CachedTokens,
     ShortRequests,
+    PrefillTime,
     Acceptance,
     ReaderPauses,
 }
@@ -33,6 +34,7 @@ impl Metric {
             Self::PromptTokens => "prompt_tokens",
             Self::CachedTokens => "cached_tokens",
             Self::ShortRequests => "short_requests",
+            Self::PrefillTime => "prefill_s",
             Self::Acceptance => "acceptance",
             Self::ReaderPauses => "reader_pauses",
         }
@@ -49,6 +51,7 @@ impl Metric {
             Self::PromptTokens => "prompt tokens",
             Self::CachedTokens => "cached",
             Self::ShortRequests => "short requests",
+            Self::PrefillTime => "prefill s",
             Self::Acceptance => "acceptance",
             Self::ReaderPauses => "pauses",
         }

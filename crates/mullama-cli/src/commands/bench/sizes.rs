@@ -40,7 +40,7 @@ pub(super) struct Sizes {
     /// The longest context that is taken unless one is given.
     #[serde(skip)]
     pub(super) length: u32,
-    /// Between two sides: threads spin for a moment after their last step.
+    /// Between two sides. An engine takes all cores when others have left them alone for a second.
     #[serde(skip)]
     pub(super) settle: Duration,
 }
@@ -89,7 +89,7 @@ impl Sizes {
             single_tokens: 256,
             contended_tokens: 256,
             length: 2_560,
-            settle: Duration::from_millis(300),
+            settle: Duration::from_millis(1_500),
         }
     }
 

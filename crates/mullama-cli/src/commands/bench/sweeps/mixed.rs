@@ -1,8 +1,8 @@
 //! Short requests and running streams, while long prompts are computed.
 
 use std::ops::ControlFlow;
-use std::thread;
-use std::time::Instant;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
 
 use super::Stream;
 use super::clients::Watch;
@@ -11,7 +11,7 @@ use crate::commands::bench::load::{first, join, milliseconds, spawn};
 use crate::commands::bench::measure::{self, Metric, Metrics};
 use crate::commands::bench::random::Random;
 use crate::commands::bench::report::{Chart, Point, Sweep};
-use crate::commands::bench::side::{OWN_NAME, Request, Side};
+use crate::commands::bench::side::{OWN_NAME, Request, Seen, Side};
 use crate::commands::bench::words::{tokens, words};
 use crate::error::Result;
 
@@ -87,7 +87,7 @@ fn once(bench: &Running<'_>, side: &dyn Side, prompts: &Prompts) -> Result<Metri
     let (sizes, tokenizer) = (&bench.sizes, bench.setup.model.tokenizer());
     let (running, long) = (Watch::default(), Watch::default());
     let mut random = Random::new(&prompts.seeds);
-    let (gaps, first) = thread::scope(|scope| {
+    let (gaps, first, time) = thread::scope(|scope| {
         // Whatever happens below, the streams must end: the scope waits for them.
         let _ending = running.ending();
         let streams: Vec<_> = prompts
@@ -102,13 +102,16 @@ fn once(bench: &Running<'_>, side: &dyn Side, prompts: &Prompts) -> Result<Metri
             .iter()
             .map(|request| spawn(scope, || long.client(|| until_first(side, request, &long))))
             .collect::<Result<_>>()?;
-        let mut shorts = Vec::new();
+        let mut shorts: Vec<ScopedJoinHandle<'_, Result<Seen>>> = Vec::new();
         loop {
-            let prompt = tokens(sizes.short_prompt_tokens, &mut random, &tokenizer)?;
-            let request = Request { prompt, tokens: ANSWER };
-            shorts.push(spawn(scope, move || side.ask(&request, &mut |_| ControlFlow::Continue(())))?);
+            // A side that cannot keep up must not be buried.
+            if shorts.iter().filter(|short| !short.is_finished()).count() < MOST_SHORTS {
+                let prompt = tokens(sizes.short_prompt_tokens, &mut random, &tokenizer)?;
+                let request = Request { prompt, tokens: ANSWER };
+                shorts.push(spawn(scope, move || side.ask(&request, &mut |_| ControlFlow::Continue(())))?);
+            }
             thread::sleep(sizes.short_every);
-            if long.is_ready(prompts.long.len()) || running.is_over() {
+            if long.is_ready(prompts.long.len()) || running.is_over() || start.elapsed() > LONGEST {
                 break;
             }
         }
@@ -118,14 +121,15 @@ fn once(bench: &Running<'_>, side: &dyn Side, prompts: &Prompts) -> Result<Metri
         let first = shorts.into_iter().map(|short| join(short).map(|seen| first(&seen)));
         let first = first.collect::<Result<Vec<f64>>>()?;
         let streams = streams.into_iter().map(join).collect::<Result<Vec<_>>>()?;
-        Ok::<_, crate::error::Error>((gaps(&streams, start, end), first))
+        Ok::<_, crate::error::Error>((gaps(&streams, start, end), first, end - start))
     })?;
     Ok(Metrics::default()
         .with(Metric::FirstMedian, measure::percentile(&first, 0.50))
         .with(Metric::FirstP95, measure::percentile(&first, 0.95))
         .with(Metric::GapMedian, measure::percentile(&gaps, 0.50))
         .with(Metric::GapP95, measure::percentile(&gaps, 0.95))
-        .with(Metric::ShortRequests, first.len() as f64))
+        .with(Metric::ShortRequests, first.len() as f64)
+        .with(Metric::PrefillTime, time.as_secs_f64()))
 }
 
 /// Ready with its first text.
@@ -152,7 +156,11 @@ fn gaps(streams: &[Vec<Vec<Instant>>], start: Instant, end: Instant) -> Vec<f64>
 
 const RUNNING: usize = 2;
 /// Tokens of the short requests' answers, and of the long prompts'.
-const ANSWER: u32 = 8;
+const ANSWER: u32 = 4;
+/// Short requests under way at most.
+const MOST_SHORTS: usize = 32;
+/// For so long short requests are sent at most; then the long prompts have the side for themselves.
+const LONGEST: Duration = Duration::from_secs(120);
 /// In ms.
 const FIRST_TARGET: f64 = 100.0;
 const GAP_TARGET: f64 = 60.0;
