@@ -92,10 +92,9 @@ async fn a_request_whose_future_is_dropped_is_cancelled() {
         let prompt = GenerationRequest::new(text).params(long(100));
         {
             let mut submitting = pin!(model.submit(prompt));
-            for poll in 0..polls {
-                let state = submitting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                assert!(poll > 0 || state.is_pending(), "the prompt was prepared on this thread");
-                if state.is_ready() {
+            for _ in 0..polls {
+                // Prepared elsewhere meanwhile: then it is the stream that is dropped.
+                if submitting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
                     break;
                 }
             }

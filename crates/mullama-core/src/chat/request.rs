@@ -49,7 +49,8 @@ pub struct ChatRequest {
     pub continue_final_message: bool,
     /// Values for the template (`chat_template_kwargs`): null, booleans, numbers and texts.
     pub template_args: Map<String, Value>,
-    /// The clock that templates which print a date see; `None` (default) is now.
+    /// The clock of llama.cpp's chat engine; `None` (default) is now. Templates that print a date by `strftime_now` read the
+    /// machine's clock all the same.
     pub now: Option<SystemTime>,
 }
 

@@ -216,7 +216,7 @@ impl Naive {
 }
 
 proptest! {
-    #![proptest_config(cases(256))]
+    #![proptest_config(cases(1_024))]
 
     #[test]
     fn sequences_hold_what_a_plain_list_says(
