@@ -28,8 +28,7 @@ fn batches(criterion: &mut Criterion) {
     let mut engine = EngineParams { sequences: 16, ..Default::default() };
     engine.context.length = 1_024;
     let config = BatchGenerationConfig { params: params.clone(), ..Default::default() };
-    let processor =
-        ParallelProcessor::new(&model).engine(engine).thread_pool(ThreadPoolConfig::new()).build().unwrap();
+    let processor = ParallelProcessor::new(&model).engine(engine).thread_pool(ThreadPoolConfig::new()).build().unwrap();
     group.bench_function("one engine", |bencher| {
         bencher.iter(|| {
             for result in processor.batch_generate(&prompts, &config).unwrap() {
@@ -39,8 +38,7 @@ fn batches(criterion: &mut Criterion) {
     });
     drop(processor);
 
-    let mut contexts: Vec<_> =
-        (0..cores).map(|_| model.context().length(1_024).threads(1).build().unwrap()).collect();
+    let mut contexts: Vec<_> = (0..cores).map(|_| model.context().length(1_024).threads(1).build().unwrap()).collect();
     group.bench_function("a context for each core", |bencher| {
         bencher.iter(|| {
             std::thread::scope(|scope| {

@@ -41,7 +41,9 @@ fn warn_of_amx(cache: &str) {
     }
     let macros = compiler.to_command().args(["-march=native", "-dM", "-E", "-x", "c++", "/dev/null"]).output();
     if macros.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("__AMX_TILE__")) {
-        println!("cargo::warning=this CPU has AMX, for which GCC miscompiles llama.cpp: Q8_0 and Q4_0 models can crash");
+        println!(
+            "cargo::warning=this CPU has AMX, for which GCC miscompiles llama.cpp: Q8_0 and Q4_0 models can crash"
+        );
         println!("cargo::warning=copy amx.cmake and amx.h from {}/cmake to .cargo/,", env!("CARGO_MANIFEST_DIR"));
         println!(
             "cargo::warning=put \"CMAKE_PROJECT_llama.cpp_INCLUDE\" = {{ value = \".cargo/amx.cmake\", relative = true }} \

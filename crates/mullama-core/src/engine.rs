@@ -32,9 +32,9 @@ pub use threads::ThreadPolicy;
 
 use crate::chat::{ChatPrompt, ChatRequest, ChatTemplate};
 use crate::context::ContextParams;
+use crate::embed::Embedding;
 use crate::error::{Error, Result};
 use crate::generate::{GenerationParams, Prompt, Writer};
-use crate::embed::Embedding;
 use crate::model::Model;
 use crate::rerank::RerankScore;
 use crate::tokenizer::Tokenizer;
@@ -287,6 +287,7 @@ impl Engine {
 
     /// Stops taking requests, waits until those that it has are done, but no longer than `deadline`, then ends the rest
     /// with [`FinishReason::Cancelled`](crate::FinishReason::Cancelled). Blocks. True: all were done in time.
+    #[expect(clippy::must_use_candidate, reason = "who only wants it to end need not ask how")]
     pub fn shutdown(&self, deadline: Duration) -> bool {
         let shared = &self.shared;
         shared.closing.store(true, Ordering::Release);
@@ -478,11 +479,8 @@ impl EngineBuilder {
             abort: Arc::new(AtomicBool::new(false)),
             ids: AtomicU64::new(0),
         });
-        let length = if model.is_generative() {
-            Some(run::start(&model, &params, draft.as_ref(), &shared)?)
-        } else {
-            None
-        };
+        let length =
+            if model.is_generative() { Some(run::start(&model, &params, draft.as_ref(), &shared)?) } else { None };
         let adapters = Arc::new(Adapters::new(model.lora().to_vec()));
         let template = OnceLock::new();
         let handle =
@@ -499,7 +497,11 @@ fn check_cells(params: &EngineParams) -> Result<()> {
         return Err(Error::parameter("length", context.length, "at most 16,777,216 tokens, times the sequences"));
     }
     if params.kv_capacity > 0 && params.kv_capacity < params.sequences.max(context.length.min(256)) {
-        return Err(Error::parameter("kv_capacity", params.kv_capacity, "at least 256 tokens and one for each sequence"));
+        return Err(Error::parameter(
+            "kv_capacity",
+            params.kv_capacity,
+            "at least 256 tokens and one for each sequence",
+        ));
     }
     Ok(())
 }

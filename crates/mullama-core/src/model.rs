@@ -259,7 +259,8 @@ impl Model {
     /// All tokens that end an answer.
     pub(crate) fn end_tokens(&self) -> Arc<[TokenId]> {
         let tokenizer = self.tokenizer();
-        let found = || (0..self.n_vocab()).map(TokenId).filter(|token| tokenizer.is_end_of_generation(*token)).collect();
+        let found =
+            || (0..self.n_vocab()).map(TokenId).filter(|token| tokenizer.is_end_of_generation(*token)).collect();
         Arc::clone(self.inner.shared.end_tokens.get_or_init(found))
     }
 

@@ -211,9 +211,8 @@ impl ParallelProcessor {
         finish: &mut impl FnMut(usize, Result<BatchOutput>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut running: std::collections::VecDeque<(usize, GenerationStream)> = std::collections::VecDeque::new();
-        let complete = |stream: GenerationStream| {
-            stream.complete().map(|(text, summary)| BatchOutput { text, summary })
-        };
+        let complete =
+            |stream: GenerationStream| stream.complete().map(|(text, summary)| BatchOutput { text, summary });
         for (index, prepared) in ready {
             let prepared = match prepared {
                 Ok(prepared) => prepared,
@@ -265,7 +264,11 @@ impl ParallelProcessor {
 
     /// Tokens of texts, in their order. Blocks; on the processor's threads.
     #[must_use]
-    pub fn batch_tokenize<T: AsRef<str> + Sync>(&self, texts: &[T], options: EncodeOptions) -> Vec<Result<Vec<TokenId>>> {
+    pub fn batch_tokenize<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: EncodeOptions,
+    ) -> Vec<Result<Vec<TokenId>>> {
         let tokenizer = self.engine.model().tokenizer();
         self.pool.install(|| texts.par_iter().map(|text| tokenizer.encode(text.as_ref(), options)).collect())
     }

@@ -33,7 +33,8 @@ fn main() {
     let cells = if unified { "shared" } else { "own" };
     println!("{path}, {threads} thread(s), {tokens} tokens a stream, {pairs} pair(s), {cells} cells");
     for streams in [1, 4, 16] {
-        let mut ratios: Vec<f64> = (0..pairs).map(|pair| compare(path, (streams, tokens), (threads, unified), pair)).collect();
+        let mut ratios: Vec<f64> =
+            (0..pairs).map(|pair| compare(path, (streams, tokens), (threads, unified), pair)).collect();
         ratios.sort_by(f64::total_cmp);
         println!("{streams:>2} streams: median ratio {:.4}", ratios[ratios.len() / 2]);
     }

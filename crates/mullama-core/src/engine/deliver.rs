@@ -35,7 +35,10 @@ impl Outlet {
     /// Events after a pause are not sent before the reader has made room, so none is lost.
     pub(crate) fn send(&self, event: Result<TokenEvent>) {
         let outcome = self.sender.try_send(event);
-        debug_assert!(!matches!(outcome, Err(async_channel::TrySendError::Full(_))), "a step gives at most {STEP} events");
+        debug_assert!(
+            !matches!(outcome, Err(async_channel::TrySendError::Full(_))),
+            "a step gives at most {STEP} events"
+        );
     }
 
     /// Is the reader so far behind that its sequence is to pause? To be asked before each step that may send.
@@ -228,7 +231,6 @@ impl Drop for GenerationStream {
         }
     }
 }
-
 
 /// Events of one step at most: a token for each guess and one more, the rest of the text, the end.
 const STEP: usize = 24;

@@ -55,7 +55,8 @@ impl Pace {
             return;
         }
         let base = if streams > 0 { self.tokens_only } else { 0.0 };
-        let (share, target) = if urgent { (&mut self.urgent, self.target) } else { (&mut self.calm, self.target * CALM) };
+        let (share, target) =
+            if urgent { (&mut self.urgent, self.target) } else { (&mut self.calm, self.target * CALM) };
         // Where the streams alone take all of the time, prompts get as much again: else they would never end.
         let target = (target * AIM).max(base * 2.0);
         let used = number(prompt);

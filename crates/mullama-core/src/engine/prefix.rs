@@ -149,10 +149,12 @@ impl<const B: usize> BlockIndex<B> {
             || self.tree.agreeing(entry.node, tail).next().is_some()
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -181,7 +181,7 @@ mod tests {
                 match action {
                     Action::Push(batch, item) => {
                         waiting.push(if batch { Priority::Batch } else { Priority::Interactive }, item);
-                        let at = list.iter().position(|(other, _)| *other > batch).unwrap_or(list.len());
+                        let at = list.iter().position(|(other, _)| *other && !batch).unwrap_or(list.len());
                         list.insert(at, (batch, item));
                     }
                     Action::PushFirst(batch, item) => {
@@ -190,7 +190,7 @@ mod tests {
                         list.insert(at, (batch, item));
                     }
                     Action::Take(pass, stop) => {
-                        let judge = |item: u32| if item % stop == 0 { Verdict::Stop } else if item % pass == 0 { Verdict::Pass } else { Verdict::Take };
+                        let judge = |item: u32| if item.is_multiple_of(stop) { Verdict::Stop } else if item.is_multiple_of(pass) { Verdict::Pass } else { Verdict::Take };
                         let first = list.iter().position(|(_, item)| judge(*item) != Verdict::Pass);
                         let naive = first.filter(|at| judge(list[*at].1) == Verdict::Take).map(|at| list.remove(at).1);
                         prop_assert_eq!(waiting.take(usize::MAX, |item| judge(*item)), naive);

@@ -6,18 +6,23 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use super::Shared;
+use super::cores::Threads;
 use super::decoder::{Decoder as _, Llama};
 use super::guess::{Drafter, Guess};
 use super::params::EngineParams;
 use super::schedule::{Next, Schedule};
-use super::cores::Threads;
 use crate::error::{Error, Result};
 use crate::generate::FinishReason;
 use crate::model::Model;
 use crate::prepare::STACK;
 
 /// Makes the context and starts the thread that owns it. Returns how many tokens a request may have.
-pub(super) fn start(model: &Model, params: &EngineParams, draft: Option<&Model>, shared: &Arc<Shared>) -> Result<usize> {
+pub(super) fn start(
+    model: &Model,
+    params: &EngineParams,
+    draft: Option<&Model>,
+    shared: &Arc<Shared>,
+) -> Result<usize> {
     let decoder = Llama::new(model, params, &params.context, &shared.abort)?;
     let drafter = draft.map(|draft| Drafter::new(draft, model, params, &params.context)).transpose()?;
     let shape = decoder.shape();
@@ -50,7 +55,8 @@ fn body(mut schedule: Schedule<Llama>, shared: &Shared) {
     };
     jobs.into_iter().for_each(|job| schedule.add(job));
     let cut = shared.cutting.load(Ordering::Acquire);
-    let how = || if cut { Ok(FinishReason::Cancelled) } else { Err(Error::EngineStopped { reason: reason.to_owned() }) };
+    let how =
+        || if cut { Ok(FinishReason::Cancelled) } else { Err(Error::EngineStopped { reason: reason.to_owned() }) };
     let _ = catch_unwind(AssertUnwindSafe(|| schedule.end_all(how)));
     // Freed before `shutdown` returns.
     drop(schedule);

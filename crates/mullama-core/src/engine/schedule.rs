@@ -10,16 +10,16 @@ pub(super) mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cores::Threads;
 use super::decoder::{Decoder, Slot};
 use super::guess::Guess;
 use super::pace::Pace;
 use super::params::EngineParams;
 use super::queue::{Priority, Verdict, Waiting};
 use super::request::{Adapters, Job};
+use super::service::ServiceTime;
 use super::slots::Slots;
 use super::stats::Recorder;
-use super::cores::Threads;
-use super::service::ServiceTime;
 use crate::error::{Error, Result};
 use crate::generate::{FinishReason, Spent, TokenEvent};
 use crate::tokenizer::TokenId;
@@ -164,8 +164,7 @@ impl<D: Decoder> Schedule<D> {
     /// Gives sequences to those that wait.
     fn admit(&mut self, now: Instant) {
         while self.waiting.len() > 0 && (self.slots.has_free() || self.could_set_back()) {
-            let (slots, running, decoder, stats) =
-                (&mut self.slots, &self.running, &mut self.decoder, &self.stats);
+            let (slots, running, decoder, stats) = (&mut self.slots, &self.running, &mut self.decoder, &self.stats);
             let (mut placed, mut short) = (None, None);
             let job = self.waiting.take(LOOK, |job| {
                 if job.outlet.is_paused() {
@@ -175,7 +174,7 @@ impl<D: Decoder> Schedule<D> {
                     return Verdict::Pass;
                 }
                 if slots.has_free() {
-                    placed = slots.place(decoder, &job.tokens, &job.key, job.cache, stats);
+                    placed = slots.place(decoder, (&job.tokens, &job.key), job.cache, stats);
                 }
                 if placed.is_some() {
                     return Verdict::Take;

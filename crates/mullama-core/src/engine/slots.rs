@@ -77,8 +77,7 @@ impl Slots {
     pub(crate) fn place(
         &mut self,
         decoder: &mut impl Decoder,
-        prompt: &[TokenId],
-        key: &SaltKey,
+        (prompt, key): (&[TokenId], &SaltKey),
         cache: bool,
         stats: &Recorder,
     ) -> Option<Placed> {
@@ -96,7 +95,7 @@ impl Slots {
             // What a pending copy reads must not be written to before.
             let writable = !self.unsettled.contains(&slot);
             let source = sources.into_iter().find(|source| writable || matches!(source, Source::Slot(_)));
-            source.is_some_and(|source| self.fill(decoder, slot, source, (key, prefix), stats))
+            source.is_some_and(|source| self.fill(decoder, (slot, source), (key, prefix), stats))
         };
         if !ready {
             self.reset(decoder, slot);
@@ -154,8 +153,7 @@ impl Slots {
     fn fill(
         &mut self,
         decoder: &mut impl Decoder,
-        slot: Slot,
-        source: Source,
+        (slot, source): (Slot, Source),
         (key, prefix): (&SaltKey, &[TokenId]),
         stats: &Recorder,
     ) -> bool {

@@ -54,7 +54,9 @@ impl Rows for ContextPtr {
 #[derive(Debug)]
 pub(crate) enum Sampler {
     /// The largest logit, but for those of tokens that are not to come; what the chain would choose, without the chain.
-    Argmax { banned: Arc<[TokenId]> },
+    Argmax {
+        banned: Arc<[TokenId]>,
+    },
     Chain(Chain),
 }
 

@@ -316,7 +316,8 @@ fn a_prefix_that_left_the_context_comes_back_from_host_memory() {
 fn conversations_grammars_and_log_probabilities_go_through() {
     let engine = start(&shared::tiny(), EngineParams::default());
     let ask = |question: &str| ChatRequest::new([ChatMessage::user(question)]);
-    let one = engine.submit(GenerationRequest::new(ask("What is 7 + 8?")).params(GenerationParams::greedy(64))).unwrap();
+    let one =
+        engine.submit(GenerationRequest::new(ask("What is 7 + 8?")).params(GenerationParams::greedy(64))).unwrap();
     assert!(one.chat().is_some());
     let logprobs = GenerationParams { top_logprobs: Some(3), ..GenerationParams::greedy(64) };
     let two = engine.submit(GenerationRequest::new(ask("What is 2 + 2?")).params(logprobs)).unwrap();
@@ -352,7 +353,7 @@ fn shutting_down_lets_requests_end_or_ends_them() {
     let streams: Vec<_> = (0..3).map(|_| engine.submit(request("Once", &endless(480))).unwrap()).collect();
     assert!(!engine.shutdown(Duration::ZERO));
     let reasons: Vec<_> = streams.into_iter().map(|stream| stream.complete().unwrap().1.finish_reason).collect();
-    assert!(reasons.iter().any(|reason| *reason == FinishReason::Cancelled), "{reasons:?}");
+    assert!(reasons.contains(&FinishReason::Cancelled), "{reasons:?}");
 
     // The last handle goes: what runs ends by itself.
     let engine = start(&model, exact(KvLayout::PerSequence));

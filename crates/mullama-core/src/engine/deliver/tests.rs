@@ -10,6 +10,8 @@ use shuttle::thread;
 use gate_on_shuttle::Gate;
 
 #[path = "gate.rs"]
+#[expect(clippy::duplicate_mod, reason = "compiled on shuttle's atomics here")]
+#[expect(dead_code, reason = "cancelling is one flag and needs no model")]
 mod gate_on_shuttle;
 
 /// An engine and a reader as above, the buffer a list behind a lock; every interleaving must end, with every event
@@ -20,8 +22,7 @@ fn run(events: usize, limit: usize, step: usize) {
     let bell = Arc::new((Mutex::new(false), Condvar::new()));
     let most = Arc::new(AtomicUsize::new(0));
     let engine = {
-        let (gate, buffer, bell, most) =
-            (Arc::clone(&gate), Arc::clone(&buffer), Arc::clone(&bell), Arc::clone(&most));
+        let (gate, buffer, bell, most) = (Arc::clone(&gate), Arc::clone(&buffer), Arc::clone(&bell), Arc::clone(&most));
         thread::spawn(move || {
             let held = || buffer.0.lock().unwrap().len();
             let mut sent = 0;

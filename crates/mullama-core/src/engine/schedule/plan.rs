@@ -64,8 +64,7 @@ impl<D: Decoder> Schedule<D> {
     fn choose_group(&mut self) -> bool {
         loop {
             let ready = |sequence: &&Sequence<D::Vocabulary>| Self::is_ready(sequence);
-            let same =
-                |sequence: &&Sequence<D::Vocabulary>| sequence.job.adapters.identity == self.adapters.identity;
+            let same = |sequence: &&Sequence<D::Vocabulary>| sequence.job.adapters.identity == self.adapters.identity;
             let stays = self.running.iter().filter(ready).any(|sequence| same(&sequence));
             let others = self.running.iter().filter(ready).filter(|sequence| !same(sequence));
             // In turns: the group whose request is the oldest that this group has kept waiting.
@@ -157,7 +156,11 @@ impl<D: Decoder> Schedule<D> {
                 let room = shape.length - sequence.job.tokens.len().min(shape.length);
                 // The last token is chosen, not guessed.
                 let useful = sequence.job.writer.remaining().map_or(usize::MAX, |left| left.saturating_sub(1) as usize);
-                (sequence.slot, sequence.job.tokens.as_slice(), sequence.eager.min(most).min(each).min(room).min(useful))
+                (
+                    sequence.slot,
+                    sequence.job.tokens.as_slice(),
+                    sequence.eager.min(most).min(each).min(room).min(useful),
+                )
             })
             .collect();
         self.guess.propose(&wants)

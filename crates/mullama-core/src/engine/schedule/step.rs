@@ -103,9 +103,8 @@ impl<D: Decoder> Schedule<D> {
             // One request's panic is one request's end.
             let outcome =
                 catch_unwind(AssertUnwindSafe(|| sequence.take_tokens(part, *row, (slots, decoder, stats), now)));
-            let outcome = outcome.unwrap_or_else(|_| {
-                Err(Error::Internal { what: "a panic while a token was taken".to_owned() })
-            });
+            let outcome =
+                outcome.unwrap_or_else(|_| Err(Error::Internal { what: "a panic while a token was taken".to_owned() }));
             match outcome {
                 Ok(None) => {
                     if sequence.job.outlet.is_paused() {

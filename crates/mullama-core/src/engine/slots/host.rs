@@ -43,7 +43,8 @@ impl Host {
         index.insert(id, key, tokens);
         self.bytes += size;
         self.entries.insert(id, Entry { state, used: tick });
-        let same = |other: EntryId| index.tokens(other) == Some(tokens) && index.common(other, key, tokens) == tokens.len();
+        let same =
+            |other: EntryId| index.tokens(other) == Some(tokens) && index.common(other, key, tokens) == tokens.len();
         let covered = |other: &EntryId| *other != id && if cut { index.is_covered(*other) } else { same(*other) };
         let shorter: Vec<_> = self.ids().filter(covered).collect();
         shorter.into_iter().for_each(|other| self.remove(index, other));

@@ -44,7 +44,13 @@ impl Slots {
 #[derive(Debug, Clone)]
 enum Action {
     /// A prompt of a family, with an end of its own, under one of two keys.
-    Place { family: u8, shared: usize, own: usize, key: bool, cache: bool },
+    Place {
+        family: u8,
+        shared: usize,
+        own: usize,
+        key: bool,
+        cache: bool,
+    },
     /// So many tokens of a family for each of these, in one batch.
     Compute(Vec<(Index, u8, usize)>),
     Truncate(Index, usize),
@@ -100,7 +106,7 @@ impl Naive {
         let held = (0..self.shape.slots).filter(whole).map(|slot| common(slot as EntryId)).max().unwrap_or(0);
         let most = self.slots.host.ids().map(common).max().unwrap_or(0).max(held);
         let free = self.slots.has_free();
-        let placed = self.slots.place(&mut self.decoder, prompt, &key, cache, &self.stats);
+        let placed = self.slots.place(&mut self.decoder, (prompt, &key), cache, &self.stats);
         let Some(Placed { slot, cached }) = placed else {
             let others: HashSet<_> = self.busy.keys().flat_map(|slot| self.decoder.cells(*slot)).collect();
             assert!(!free || self.shape.unified && others.len() + prompt.len() > self.shape.cells, "there was room");
@@ -121,7 +127,8 @@ impl Naive {
         for (slot, number, tokens) in wanted {
             let Some(slot) = self.which(*slot) else { return };
             let room = self.shape.length - self.busy[&slot].len();
-            let tokens: Vec<_> = family(*number).skip(self.busy[&slot].len()).take((*tokens).min(room).min(left)).collect();
+            let tokens: Vec<_> =
+                family(*number).skip(self.busy[&slot].len()).take((*tokens).min(room).min(left)).collect();
             left -= tokens.len();
             left += parts.insert(slot, tokens).map_or(0, |replaced: Vec<_>| replaced.len());
         }
@@ -192,7 +199,9 @@ impl Naive {
             Action::Shift(slot, from, to) => drop(self.which(slot).map(|slot| self.shift(slot, from, to))),
             Action::Checkpoint(slot) => {
                 let slot = self.which(slot);
-                drop(slot.map(|slot| self.slots.checkpoint(&mut self.decoder, slot, &self.stats)));
+                if let Some(slot) = slot {
+                    self.slots.checkpoint(&mut self.decoder, slot, &self.stats);
+                }
             }
             Action::Release(slot) => {
                 if let Some(slot) = self.which(slot) {

@@ -16,8 +16,7 @@ fn a_prefix_is_computed_once_for_all_who_come_together() {
     for unified in [true, false] {
         let mut world = World::new(Setup::new(16, unified));
         let own = |number: i32| [3 + number % 4, 7 + number / 4, 3, 3];
-        let clients: Vec<_> =
-            (0..16).map(|number| world.submit(Ask::new(prompt(1, 96, &own(number)), 1))).collect();
+        let clients: Vec<_> = (0..16).map(|number| world.submit(Ask::new(prompt(1, 96, &own(number)), 1))).collect();
         world.turns_until(|world| world.schedule.is_idle());
         let computed = world.schedule.decoder.counts.tokens;
         assert!(computed <= 96 + 16 * 4, "{computed} tokens computed");

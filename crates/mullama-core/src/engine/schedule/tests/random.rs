@@ -50,7 +50,8 @@ impl Request {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let prompt = (0_u8..3, 0_usize..100, prop::option::weighted(0.2, any::<Index>()), prop::collection::vec(3_i32..16, 1..30));
+    let prompt =
+        (0_u8..3, 0_usize..100, prop::option::weighted(0.2, any::<Index>()), prop::collection::vec(3_i32..16, 1..30));
     let limits = (
         prop::option::weighted(0.8, 1_u32..60),
         prop::collection::vec("[a-m]{1,2}|é", 0..2),

@@ -306,7 +306,8 @@ impl Decoder for Scripted {
         // What fails is computed in part.
         let aborted = self.fails(self.faults.aborted);
         let failed = aborted || self.fails(self.faults.failed);
-        let computed = if failed { usize::try_from(self.random >> 32).unwrap() % self.rows.len() } else { self.rows.len() };
+        let computed =
+            if failed { usize::try_from(self.random >> 32).unwrap() % self.rows.len() } else { self.rows.len() };
         self.rows.clone().into_iter().take(computed).for_each(|row| self.compute(row));
         match (aborted, failed) {
             (true, _) => Outcome::Aborted,

@@ -112,7 +112,15 @@ impl World {
         let guess = Guess::new(setup.speculation, None);
         let numbers = (Arc::clone(&stats), Arc::new(ServiceTime::default()));
         let schedule = Schedule::new(decoder, &params, (Threads::fixed(), guess), numbers);
-        Self { setup, schedule, clients: Vec::new(), stats, places: Places::new(usize::MAX), submitted: 0, contexts: Vec::new() }
+        Self {
+            setup,
+            schedule,
+            clients: Vec::new(),
+            stats,
+            places: Places::new(usize::MAX),
+            submitted: 0,
+            contexts: Vec::new(),
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -238,9 +246,10 @@ impl World {
             self.read(client, usize::MAX);
         }
         // The first of them goes on in every turn.
-        let work = self.clients.iter().map(|client| {
-            client.expected.contexts.iter().map(Vec::len).sum::<usize>() + client.expected.tokens.len()
-        });
+        let work = self
+            .clients
+            .iter()
+            .map(|client| client.expected.contexts.iter().map(Vec::len).sum::<usize>() + client.expected.tokens.len());
         let most = 4 * work.sum::<usize>() + 100;
         for turn in 0.. {
             let next = self.turn();
