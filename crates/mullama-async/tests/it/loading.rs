@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use mullama_async::{AsyncModel, Error};
 use mullama_core::{Error as CoreError, ErrorKind, ModelParams};
 use mullama_demo_models::CHAT;
@@ -98,15 +99,15 @@ async fn failures_say_what_is_wrong() {
 
 #[test]
 fn a_load_needs_no_runtime() {
-    let model = futures_util::future::FutureExt::now_or_never(AsyncModel::from_bytes(CHAT).load());
-    assert!(model.is_none());
-    let (progress, loading) = AsyncModel::from_bytes(CHAT).load_with_progress();
-    let mut progress = std::pin::pin!(progress);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    while !matches!(progress.as_mut().poll_next_unpin(&mut context), std::task::Poll::Ready(None)) {
-        std::thread::sleep(Duration::from_millis(1));
+    for dropped in [true, false] {
+        let (mut progress, loading) = AsyncModel::from_bytes(CHAT).load_with_progress();
+        let loading = (!dropped).then_some(loading);
+        let mut context = Context::from_waker(Waker::noop());
+        while !matches!(progress.poll_next_unpin(&mut context), Poll::Ready(None)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The progress ends a moment before the model is handed over.
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(loading.is_none_or(|loading| loading.now_or_never().unwrap().is_ok()));
     }
-    // The progress ends a moment before the model is handed over.
-    std::thread::sleep(Duration::from_millis(200));
-    assert!(futures_util::future::FutureExt::now_or_never(loading).unwrap().is_ok());
 }

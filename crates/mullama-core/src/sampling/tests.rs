@@ -79,12 +79,12 @@ fn serde_uses_the_servers_names_and_refuses_others() {
 #[test]
 fn only_a_plain_greedy_choice_skips_the_chain() {
     assert!(SamplingParams::greedy().is_argmax());
+    assert!(SamplingParams { ignore_eos: true, ..SamplingParams::greedy() }.is_argmax());
     let not = [
         SamplingParams::default(),
         SamplingParams { repeat_penalty: 1.1, ..SamplingParams::greedy() },
         SamplingParams { dry_multiplier: 0.5, ..SamplingParams::greedy() },
         SamplingParams { mirostat: Mirostat::V2, ..SamplingParams::greedy() },
-        SamplingParams { ignore_eos: true, ..SamplingParams::greedy() },
         SamplingParams { xtc_probability: 0.5, ..SamplingParams::greedy() },
         SamplingParams { dynatemp_range: 0.5, ..SamplingParams::greedy() },
         SamplingParams { samplers: vec![SamplerKind::TopK], ..SamplingParams::greedy() },
