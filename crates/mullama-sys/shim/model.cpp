@@ -41,8 +41,8 @@ void shut_exit_door() {
 }
 
 // Handlers run in the reverse order of their registration, so this one must come after the objects that it protects,
-// which ggml makes when it first loads and computes.
-void watch_exit() {
+// which ggml makes when it first loads, and more of them when it first computes: one for each.
+template <int when> void watch_exit() {
     static const int registered = std::atexit(shut_exit_door);
     (void) registered;
 }
@@ -61,8 +61,11 @@ extern "C" void mullama_string_free(char * text) {
 extern "C" llama_model * mullama_model_load_files(
         const char ** paths, size_t n_paths, llama_model_params params, char * err, size_t err_len) {
     return mullama_guard(err, err_len, (llama_model *) nullptr, [&] {
-        return n_paths == 1 ? llama_model_load_from_file(paths[0], params)
-                            : llama_model_load_from_splits(paths, n_paths, params);
+        watch_exit<2>();
+        return computing([&] {
+            return n_paths == 1 ? llama_model_load_from_file(paths[0], params)
+                                : llama_model_load_from_splits(paths, n_paths, params);
+        });
     });
 }
 
@@ -103,21 +106,32 @@ extern "C" llama_model * mullama_model_load_bytes(
         }
         std::rewind(file.get());
         // The mapping that llama.cpp makes outlives the descriptor.
-        return llama_model_load_from_file_ptr(file.get(), params);
+        watch_exit<2>();
+        return computing([&] { return llama_model_load_from_file_ptr(file.get(), params); });
     });
 }
 
 extern "C" llama_context * mullama_context_new(
         llama_model * model, llama_context_params params, char * err, size_t err_len) {
     return mullama_guard(err, err_len, (llama_context *) nullptr, [&] {
-        return computing([&] { return llama_init_from_model(model, params); });
+        llama_context * context = computing([&] { return llama_init_from_model(model, params); });
+        watch_exit<0>();
+        return context;
     });
+}
+
+extern "C" void mullama_context_free(llama_context * ctx) {
+    computing([&] { llama_free(ctx); });
+}
+
+extern "C" void mullama_model_free(llama_model * model) {
+    computing([&] { llama_model_free(model); });
 }
 
 extern "C" int32_t mullama_decode(llama_context * ctx, llama_batch batch, char * err, size_t err_len) {
     return mullama_guard(err, err_len, (int32_t) MULLAMA_EXCEPTION, [&] {
         const int32_t status = computing([&] { return llama_decode(ctx, batch); });
-        watch_exit();
+        watch_exit<1>();
         return status;
     });
 }
@@ -213,6 +227,6 @@ extern "C" void mullama_threadpool_free(ggml_threadpool * pool) {
     }
     const auto destroy = (decltype(ggml_threadpool_free) *) ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_free");
     if (destroy != nullptr) {
-        destroy(pool);
+        computing([&] { destroy(pool); });
     }
 }

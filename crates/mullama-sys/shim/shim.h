@@ -39,6 +39,10 @@ struct llama_model * mullama_model_load_bytes(
 struct llama_context * mullama_context_new(
     struct llama_model * model, struct llama_context_params params, char * err, size_t err_len);
 
+// As llama.cpp's functions, but not while the process exits: see model.cpp.
+void mullama_context_free(struct llama_context * ctx);
+void mullama_model_free(struct llama_model * model);
+
 int32_t mullama_decode(struct llama_context * ctx, struct llama_batch batch, char * err, size_t err_len);
 
 // 1: done, 0: refused, MULLAMA_EXCEPTION.

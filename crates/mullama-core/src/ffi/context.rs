@@ -282,6 +282,6 @@ impl ContextPtr {
 impl Drop for ContextPtr {
     fn drop(&mut self) {
         // SAFETY: made by mullama_context_new, freed once; model and flag are fields and go after this.
-        unsafe { sys::llama_free(self.ptr.as_ptr()) };
+        unsafe { sys::mullama_context_free(self.ptr.as_ptr()) };
     }
 }

@@ -175,7 +175,7 @@ impl ModelPtr {
 impl Drop for ModelPtr {
     fn drop(&mut self) {
         // SAFETY: made by a load function, freed once; contexts and adapters hold an Arc of this, so none is left.
-        unsafe { sys::llama_model_free(self.ptr.as_ptr()) };
+        unsafe { sys::mullama_model_free(self.ptr.as_ptr()) };
     }
 }
 
