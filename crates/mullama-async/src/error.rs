@@ -87,6 +87,14 @@ pub enum Error {
         /// What does not fit.
         source: serde_json::Error,
     },
+    /// Whoever computes for this model is gone; it is being started again.
+    #[error("the engine of `{model}` has ended and is being started again; try again in {} ms", retry_after.as_millis())]
+    BackendDown {
+        /// The model.
+        model: String,
+        /// When it is likely to be back.
+        retry_after: Duration,
+    },
     /// The pool has no model of this name.
     #[error("there is no model named `{name}`")]
     NoSuchModel {
@@ -133,7 +141,7 @@ impl Error {
             | Self::DuplicateTask { .. }
             | Self::DuplicateModel { .. } => ErrorKind::InvalidInput,
             Self::NoSuchTask { .. } | Self::NoSuchModel { .. } => ErrorKind::NotFound,
-            Self::Runtime { .. } | Self::NoWorker | Self::ShutDown => ErrorKind::Unavailable,
+            Self::Runtime { .. } | Self::NoWorker | Self::ShutDown | Self::BackendDown { .. } => ErrorKind::Unavailable,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Panicked { .. } => ErrorKind::Internal,

@@ -25,6 +25,7 @@
 //! | several models under names, loaded on demand | [`EnginePool`], [`PooledEngine`] |
 //! | a runtime with a shutdown in order | [`MullamaRuntime`] |
 //! | tasks that restart, jobs on workers | [`TaskManager`] |
+//! | what a server needs of whoever computes | [`InferenceBackend`], [`LocalBackend`] |
 //! | a Rust type as the answer | `AsyncModel::generate_as`, with the feature `typed` |
 //!
 //! Calls take a model as `impl Into<AsyncModel>`: an [`AsyncModel`], a [`PooledEngine`] or core's
@@ -42,6 +43,7 @@
 //! It has no server and reads no configuration; it stores nothing on disk.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod blocking;
 mod context;
 mod error;
@@ -55,6 +57,13 @@ mod tasks;
 mod typed;
 mod worker;
 
+pub use backend::{
+    Adapter, BackendEvent, BackendFuture, BackendModel, BackendPrompt, BackendRequest, BackendStats, BackendStream,
+    BackendSummary, GenerationControl, InferenceBackend, LocalBackend, LocalBackendBuilder, ModelInfo, RenderedPrompt,
+    RerankOutput, TokenDelta,
+};
+#[cfg(feature = "scripted")]
+pub use backend::{Script, ScriptedBackend};
 pub use context::AsyncContext;
 pub use error::{Error, Result};
 pub use model::{AsyncModel, AsyncModelBuilder, LoadProgress, Loading, ModelSource};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mullama_core::{
-    ChatRequest, Embedding, EncodeOptions, Engine, EngineParams, GenerationParams, GenerationRequest, Model,
+    ChatRequest, EmbedInput, Embedding, EncodeOptions, Engine, EngineParams, GenerationParams, GenerationRequest, Model,
     RequestPrompt, RerankScore, TokenId,
 };
 
@@ -105,6 +105,11 @@ impl AsyncModel {
         self.engine.get(&self.model).await
     }
 
+    /// The engine, if it runs.
+    pub(crate) fn engine_now(&self) -> Option<Engine> {
+        self.engine.now()
+    }
+
     /// Hands a request in; the stream tells what becomes of it. The prompt is tokenized and the sampler built on a thread
     /// that may block, so that it does not matter to the runtime how long the text is.
     ///
@@ -182,8 +187,8 @@ impl AsyncModel {
     ///
     /// # Cancel safety
     /// Dropping the future takes the request back, if it has not been begun.
-    pub async fn embed_async(&self, texts: impl IntoIterator<Item = impl Into<String>>) -> Result<Vec<Embedding>> {
-        let texts = request::texts(texts);
+    pub async fn embed_async(&self, texts: impl IntoIterator<Item = impl Into<EmbedInput>>) -> Result<Vec<Embedding>> {
+        let texts = texts.into_iter().map(Into::into).collect();
         request::embed(&self.engine().await?, texts).await
     }
 

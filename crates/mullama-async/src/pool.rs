@@ -17,7 +17,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mullama_core::EngineParams;
+use mullama_core::{Engine, EngineParams};
 
 pub use health::{ModelHealth, ModelState};
 
@@ -155,6 +155,16 @@ impl EnginePool {
     pub fn health(&self, name: &str) -> Option<ModelHealth> {
         let machine = self.machine();
         machine.lock().entries.get(name).map(|entry| entry.health(name, machine.keep_alive))
+    }
+
+    /// The engines that run, with the names of their models and their numbers among those of one model.
+    pub(crate) fn engines(&self) -> Vec<(String, usize, Engine)> {
+        let machine = self.machine();
+        let state = machine.lock();
+        let engines = state.entries.iter().flat_map(|(name, entry)| {
+            entry.engines().into_iter().enumerate().map(|(number, engine)| (name.clone(), number, engine))
+        });
+        engines.collect()
     }
 
     /// Ends the pool: cancels loads, and unloads all models as [`EnginePool::unload`] does. True: all was done in time.

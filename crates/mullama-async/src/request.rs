@@ -1,6 +1,6 @@
 //! Requests to an engine: how they are handed in without blocking the runtime.
 
-use mullama_core::{Embedding, Engine, GenerationRequest, RerankScore};
+use mullama_core::{EmbedInput, Embedding, Engine, GenerationRequest, RerankScore};
 
 use crate::blocking;
 use crate::error::Result;
@@ -12,7 +12,7 @@ pub(crate) async fn submit(engine: Engine, request: GenerationRequest, keep: Opt
     Ok(TokenStream::keeping(stream, keep))
 }
 
-pub(crate) async fn embed(engine: &Engine, texts: Vec<String>) -> Result<Vec<Embedding>> {
+pub(crate) async fn embed(engine: &Engine, texts: Vec<EmbedInput>) -> Result<Vec<Embedding>> {
     Ok(engine.embed(texts)?.await?)
 }
 

@@ -35,6 +35,40 @@ pub struct Embedding {
     pub tokens: u32,
 }
 
+/// A text to embed: as text, or as tokens of the model, special ones included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmbedInput {
+    /// Text.
+    Text(String),
+    /// Tokens.
+    Tokens(Vec<TokenId>),
+}
+
+impl From<String> for EmbedInput {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&String> for EmbedInput {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+impl From<&str> for EmbedInput {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Vec<TokenId>> for EmbedInput {
+    fn from(tokens: Vec<TokenId>) -> Self {
+        Self::Tokens(tokens)
+    }
+}
+
 /// Turns texts into vectors: near ones for texts that mean the same.
 ///
 /// ```no_run
@@ -98,6 +132,24 @@ impl Embedder {
             self.rows.check(text)?;
         }
         self.embed_checked(texts)
+    }
+
+    /// As [`Embedder::embed`], for texts of which some are tokens already.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed_ids`].
+    pub fn embed_inputs(&mut self, inputs: &[EmbedInput]) -> Result<Vec<Embedding>> {
+        let tokenizer = self.rows.model.tokenizer();
+        let encode = |input: &EmbedInput| match input {
+            EmbedInput::Text(text) => self.rows.encode(text),
+            EmbedInput::Tokens(tokens) => {
+                tokens.iter().try_for_each(|token| tokenizer.check(*token).map(drop))?;
+                self.rows.check(tokens)?;
+                Ok(tokens.clone())
+            }
+        };
+        let texts = inputs.iter().map(encode).collect::<Result<Vec<_>>>()?;
+        self.embed_checked(&texts)
     }
 
     fn embed_checked(&mut self, texts: &[Vec<TokenId>]) -> Result<Vec<Embedding>> {

@@ -32,7 +32,7 @@ pub use threads::ThreadPolicy;
 
 use crate::chat::{ChatPrompt, ChatRequest, ChatTemplate};
 use crate::context::ContextParams;
-use crate::embed::Embedding;
+use crate::embed::{EmbedInput, Embedding};
 use crate::error::{Error, Result};
 use crate::generate::{GenerationParams, Prompt, Writer};
 use crate::model::Model;
@@ -266,7 +266,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Overloaded`], [`Error::EngineStopped`], [`Error::Thread`]. Those of the texts come with the result.
-    pub fn embed(&self, texts: impl IntoIterator<Item = impl Into<String>>) -> Result<Pending<Vec<Embedding>>> {
+    pub fn embed(&self, texts: impl IntoIterator<Item = impl Into<EmbedInput>>) -> Result<Pending<Vec<Embedding>>> {
         let texts = texts.into_iter().map(Into::into).collect();
         self.handle.pooled.submit(&self.handle.model, &self.handle.params, |reply| pooled::Work::Embed { texts, reply })
     }

@@ -100,7 +100,7 @@ pub use {
         ReasoningFormat, ResponseFormat, Role, Tool, ToolCall, ToolCallDelta, ToolChoice,
     },
     context::{CancelToken, Context, ContextBuilder, ContextParams, FlashAttention, KvType, Perf},
-    embed::{Embedder, EmbedderBuilder, Embedding, Pooling},
+    embed::{EmbedInput, Embedder, EmbedderBuilder, Embedding, Pooling},
     engine::{
         CancelHandle, Engine, EngineBuilder, EngineParams, EngineStats, GenerationRequest, GenerationStream,
         HistogramBucket, HistogramSnapshot, KvLayout, Pending, Priority, RequestPrompt, Speculation, ThreadPolicy,

@@ -76,6 +76,14 @@ impl SharedEngine {
         }
     }
 
+    /// The engine, if it runs.
+    pub(super) fn now(&self) -> Option<Engine> {
+        match &*self.slot() {
+            Slot::Fixed(engine) | Slot::Running(engine) => Some(engine.clone()),
+            Slot::Empty | Slot::Closed(_) => None,
+        }
+    }
+
     fn running(&self) -> Result<Option<Engine>> {
         match &*self.slot() {
             Slot::Fixed(engine) => Ok(Some(engine.clone())),

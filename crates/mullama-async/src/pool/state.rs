@@ -110,6 +110,14 @@ impl Leases {
 }
 
 impl<L: Loader> Entry<L> {
+    /// Those that run.
+    pub(super) fn engines(&self) -> Vec<L::Engine> {
+        match &self.phase {
+            Phase::Ready(replicas) => replicas.iter().map(|replica| replica.engine.clone()).collect(),
+            Phase::Unloaded | Phase::Loading | Phase::Closing => Vec::new(),
+        }
+    }
+
     pub(super) fn new(spec: L::Spec) -> Self {
         Self {
             spec: Arc::new(spec),

@@ -117,8 +117,12 @@ impl ChatParser {
     /// # Errors
     /// As [`ChatParser::parse`]. The parser is used up, also by an error: take [`ChatParser::answer`] before, where the
     /// raw text matters.
-    pub fn finish(mut self) -> Result<(Vec<ChatDelta>, ChatMessage)> {
+    pub fn finish(self) -> Result<(Vec<ChatDelta>, ChatMessage)> {
         let parsed = self.run(false)?;
+        Ok(self.conclude(parsed))
+    }
+
+    fn conclude(mut self, parsed: Message) -> (Vec<ChatDelta>, ChatMessage) {
         let deltas = self.tell(parsed.clone());
         let calls = parsed.tool_calls.into_iter().enumerate().map(|(index, call)| ToolCall {
             id: self.id(index, &call.id),
@@ -129,7 +133,36 @@ impl ChatParser {
         message.role = Role::Assistant;
         message.reasoning_content = Some(parsed.reasoning_content).filter(|text| !text.is_empty());
         message.tool_calls = tool_calls;
-        Ok((deltas, message))
+        (deltas, message)
+    }
+
+    /// The answer was cut (at its token limit, by its caller): what can be said of what there is. What cannot be read in
+    /// the template's form is content.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]; [`Error::Overloaded`].
+    pub fn finish_cut(self) -> Result<(Vec<ChatDelta>, ChatMessage)> {
+        match self.run(true) {
+            Ok(parsed) => Ok(self.conclude(parsed)),
+            Err(Error::ChatParse { .. }) => {
+                let content = self.text.clone();
+                Ok(self.conclude(Message { content, ..Message::default() }))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Another one that has read and told the same: for who wants to try [`ChatParser::finish`] and still have this one
+    /// when that fails.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            ptr: Arc::clone(&self.ptr),
+            preparer: Arc::clone(&self.preparer),
+            text: self.text.clone(),
+            told: self.told.clone(),
+            ids: self.ids.clone(),
+        }
     }
 
     /// The answer so far, unparsed.

@@ -12,7 +12,7 @@ use futures_core::Stream as _;
 
 use super::params::EngineParams;
 use crate::context::ContextParams;
-use crate::embed::{Embedder, Embedding};
+use crate::embed::{EmbedInput, Embedder, Embedding};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::prepare::STACK;
@@ -46,7 +46,7 @@ pub(super) type Reply<T> = async_channel::Sender<Result<T>>;
 /// What is asked for.
 #[derive(Debug)]
 pub(super) enum Work {
-    Embed { texts: Vec<String>, reply: Reply<Vec<Embedding>> },
+    Embed { texts: Vec<EmbedInput>, reply: Reply<Vec<Embedding>> },
     Rerank { query: String, documents: Vec<String>, reply: Reply<Vec<RerankScore>> },
 }
 
@@ -146,10 +146,10 @@ impl Worker {
         }
     }
 
-    fn embed(&mut self, requests: Vec<(Vec<String>, Reply<Vec<Embedding>>)>) {
+    fn embed(&mut self, requests: Vec<(Vec<EmbedInput>, Reply<Vec<Embedding>>)>) {
         if requests.len() > 1 {
-            let texts: Vec<&String> = requests.iter().flat_map(|(texts, _)| texts).collect();
-            if let Ok(vectors) = self.embedder().and_then(|embedder| embedder.embed(&texts)) {
+            let texts: Vec<EmbedInput> = requests.iter().flat_map(|(texts, _)| texts).cloned().collect();
+            if let Ok(vectors) = self.embedder().and_then(|embedder| embedder.embed_inputs(&texts)) {
                 let mut vectors = vectors.into_iter();
                 for (texts, reply) in &requests {
                     answer(reply, Ok(vectors.by_ref().take(texts.len()).collect()));
@@ -159,7 +159,7 @@ impl Worker {
             // One of them cannot be: each alone, so that it alone is told.
         }
         for (texts, reply) in requests {
-            let vectors = self.embedder().and_then(|embedder| embedder.embed(&texts));
+            let vectors = self.embedder().and_then(|embedder| embedder.embed_inputs(&texts));
             answer(&reply, vectors);
         }
     }

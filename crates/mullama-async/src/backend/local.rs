@@ -1,0 +1,496 @@
+//! The backend that computes in this process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mullama_core::{
+    ChatRequest, ChatTemplate, EmbedInput, Embedding, EncodeOptions, Engine, EngineParams, GenerationRequest, Lora, Model,
+    RequestPrompt, TokenId,
+};
+
+use super::info::{Adapter, BackendModel, BackendStats, ModelInfo};
+use super::request::{BackendPrompt, BackendRequest, RenderedPrompt, RerankOutput};
+use super::{BackendFuture, BackendStream, InferenceBackend, answer};
+use crate::blocking;
+use crate::error::{Error, Result};
+use crate::model::{AsyncModel, ModelSource};
+use crate::pool::{EnginePool, ModelState};
+
+/// Engines in this process, as a backend. Cheap to clone.
+///
+/// What ends the process (a hostile model, a failing device) ends the server with it.
+///
+/// ```no_run
+/// use mullama_async::LocalBackend;
+/// use mullama_core::EngineParams;
+///
+/// # fn example() -> mullama_async::Result<()> {
+/// let backend = LocalBackend::builder()
+///     .model("small", "qwen-0.6b.gguf", EngineParams::default())
+///     .alias("small", "gpt-4o-mini")
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct LocalBackend {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    models: Vec<Registered>,
+    source: Source,
+    /// What was found out about models that were loaded once.
+    known: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+enum Source {
+    Pool(EnginePool),
+    /// A model that somebody else has loaded; its engine starts with the first request.
+    One(AsyncModel),
+}
+
+struct Registered {
+    name: String,
+    aliases: Vec<String>,
+    created: u64,
+}
+
+/// A model that was loaded once.
+struct Known {
+    info: ModelInfo,
+    names: Vec<String>,
+    /// What requests get that name no adapters.
+    scales: Mutex<Vec<f32>>,
+}
+
+impl LocalBackend {
+    /// Starts to say which models there are.
+    pub fn builder() -> LocalBackendBuilder {
+        LocalBackendBuilder { models: Vec::new(), aliases: Vec::new(), keep_alive: None, max_memory_bytes: None }
+    }
+
+    /// One model that is loaded, under a name. Cannot fail: the engine starts with the first request.
+    pub fn of_model(name: impl Into<String>, model: impl Into<AsyncModel>) -> Self {
+        let (name, model) = (name.into(), model.into());
+        let known = HashMap::from([(name.clone(), Arc::new(Known::of(model.model(), None)))]);
+        let models = vec![Registered { name, aliases: Vec::new(), created: now() }];
+        Self { inner: Arc::new(Inner { models, source: Source::One(model), known: Mutex::new(known) }) }
+    }
+
+    /// The model of this name, loaded if it has to be.
+    ///
+    /// # Errors
+    /// Those of [`EnginePool::get`] and [`AsyncModel::engine`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn model(&self, name: &str) -> Result<AsyncModel> {
+        let name = &self.registered(name)?.name;
+        let model = match &self.inner.source {
+            Source::Pool(pool) => AsyncModel::from(pool.get(name).await?),
+            Source::One(model) => model.clone(),
+        };
+        if !self.inner.known().contains_key(name) || matches!(self.inner.source, Source::One(_)) {
+            let engine = model.engine().await?;
+            self.inner.learn(name, &engine);
+        }
+        Ok(model)
+    }
+
+    fn registered(&self, name: &str) -> Result<&Registered> {
+        let find = |model: &&Registered| model.name == name || model.aliases.iter().any(|alias| alias == name);
+        let found = self.inner.models.iter().find(find);
+        found.ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<Known>> {
+        let name = &self.registered(name)?.name;
+        let known = self.inner.known().get(name).cloned();
+        known.ok_or_else(|| Error::NoSuchModel { name: name.clone() })
+    }
+
+    async fn generate(&self, name: &str, request: BackendRequest) -> Result<BackendStream> {
+        let model = self.model(name).await?;
+        let known = self.known(name)?;
+        let BackendRequest { prompt, params, priority, adapters, cache_salt, event_buffer } = request;
+        let prompt = match prompt {
+            BackendPrompt::Text(text) => RequestPrompt::Text(text),
+            BackendPrompt::Tokens(tokens) => RequestPrompt::Tokens(tokens),
+            BackendPrompt::Chat(chat) => RequestPrompt::Messages(chat),
+            BackendPrompt::Infill { prefix, suffix } => RequestPrompt::Tokens(infill(&model, prefix, suffix).await?),
+        };
+        let mut request = GenerationRequest::new(prompt).params(params).priority(priority);
+        if let Some(adapters) = known.adapters(model.model(), adapters)? {
+            request = request.lora(adapters);
+        }
+        if let Some(salt) = cache_salt {
+            request = request.cache_salt(salt);
+        }
+        if let Some(events) = event_buffer {
+            request = request.event_buffer(events);
+        }
+        answer::events(model.submit(request).await?)
+    }
+
+    async fn apply(&self, name: &str, request: Box<ChatRequest>) -> Result<RenderedPrompt> {
+        let model = Model::from(self.model(name).await?);
+        let render = move || {
+            let template: ChatTemplate = model.chat_template()?;
+            let prompt = template.render(&request)?;
+            let options = EncodeOptions { add_special: true, parse_special: true };
+            let tokens = model.tokenizer().encode(prompt.text(), options)?.len();
+            let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+            Ok::<_, Error>(RenderedPrompt::new(prompt.text(), tokens))
+        };
+        blocking::run("rendering a conversation", render).await?
+    }
+
+    async fn rank(&self, name: &str, query: String, documents: Vec<String>) -> Result<RerankOutput> {
+        let model = self.model(name).await?;
+        let tokenizer = model.model().tokenizer();
+        let (count_query, count_documents) = (query.clone(), documents.clone());
+        let scores = model.rerank_async(query, documents).await?;
+        let count = move || {
+            let count = |text: &str| tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: false });
+            let query = count(&count_query)?.len() as u64;
+            let documents = count_documents.iter().map(|text| Ok(count(text)?.len() as u64));
+            let documents: u64 = documents.sum::<Result<u64, mullama_core::Error>>()?;
+            Ok::<_, Error>(query * count_documents.len() as u64 + documents)
+        };
+        let tokens = blocking::run("counting tokens", count).await??;
+        Ok(RerankOutput::new(scores, tokens))
+    }
+
+    fn describe(&self, model: &Registered) -> BackendModel {
+        let known = self.inner.known().get(&model.name).cloned();
+        let health = match &self.inner.source {
+            Source::Pool(pool) => pool.health(&model.name),
+            Source::One(_) => None,
+        };
+        let state = health.as_ref().map_or(ModelState::Ready, |health| health.state.clone());
+        let load = match (&self.inner.source, &health) {
+            (_, Some(health)) => health.load,
+            (Source::One(model), None) => model.engine_now().map_or(0, |engine| engine.load()),
+            (Source::Pool(_), None) => 0,
+        };
+        let size = known.as_ref().map_or(0, |known| known.info.size);
+        let unloads_in = health.as_ref().and_then(|health| health.unloads_in);
+        BackendModel {
+            name: model.name.clone(),
+            aliases: model.aliases.clone(),
+            state,
+            load,
+            memory_bytes: health.map_or(size, |health| health.memory_bytes),
+            created: model.created,
+            unloads_in_ms: unloads_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            adapters: known.as_ref().map(|known| known.list()).unwrap_or_default(),
+            info: known.map(|known| known.info.clone()),
+        }
+    }
+}
+
+impl InferenceBackend for LocalBackend {
+    fn submit<'a>(&'a self, model: &'a str, request: BackendRequest) -> BackendFuture<'a, Result<BackendStream>> {
+        Box::pin(self.generate(model, request))
+    }
+
+    fn tokenize<'a>(
+        &'a self,
+        model: &'a str,
+        text: String,
+        options: EncodeOptions,
+    ) -> BackendFuture<'a, Result<Vec<TokenId>>> {
+        Box::pin(async move {
+            let tokenizer = self.model(model).await?.model().tokenizer();
+            Ok(blocking::run("tokenizing a text", move || tokenizer.encode(&text, options)).await??)
+        })
+    }
+
+    fn pieces<'a>(&'a self, model: &'a str, tokens: Vec<TokenId>) -> BackendFuture<'a, Result<Vec<Vec<u8>>>> {
+        Box::pin(async move {
+            let tokenizer = self.model(model).await?.model().tokenizer();
+            let pieces = move || tokens.iter().map(|token| tokenizer.piece(*token, true)).collect::<Result<_, _>>();
+            Ok(blocking::run("detokenizing", pieces).await??)
+        })
+    }
+
+    fn detokenize<'a>(&'a self, model: &'a str, tokens: Vec<TokenId>) -> BackendFuture<'a, Result<String>> {
+        Box::pin(async move {
+            let tokenizer = self.model(model).await?.model().tokenizer();
+            Ok(blocking::run("detokenizing", move || tokenizer.decode_special(&tokens)).await??)
+        })
+    }
+
+    fn apply_template<'a>(
+        &'a self,
+        model: &'a str,
+        request: Box<ChatRequest>,
+    ) -> BackendFuture<'a, Result<RenderedPrompt>> {
+        Box::pin(self.apply(model, request))
+    }
+
+    fn embed<'a>(&'a self, model: &'a str, texts: Vec<EmbedInput>) -> BackendFuture<'a, Result<Vec<Embedding>>> {
+        Box::pin(async move { self.model(model).await?.embed_async(texts).await })
+    }
+
+    fn rerank<'a>(
+        &'a self,
+        model: &'a str,
+        query: String,
+        documents: Vec<String>,
+    ) -> BackendFuture<'a, Result<RerankOutput>> {
+        Box::pin(self.rank(model, query, documents))
+    }
+
+    fn models(&self) -> Vec<BackendModel> {
+        self.inner.models.iter().map(|model| self.describe(model)).collect()
+    }
+
+    fn stats(&self) -> Vec<BackendStats> {
+        let engines = match &self.inner.source {
+            Source::Pool(pool) => pool.engines(),
+            Source::One(model) => {
+                let name = self.inner.models.first().map(|model| model.name.clone()).unwrap_or_default();
+                model.engine_now().map(|engine| (name, 0, engine)).into_iter().collect()
+            }
+        };
+        engines.into_iter().map(|(model, engine, running)| BackendStats { model, engine, stats: running.stats() }).collect()
+    }
+
+    fn load<'a>(&'a self, model: &'a str) -> BackendFuture<'a, Result<()>> {
+        Box::pin(async move { self.model(model).await.map(drop) })
+    }
+
+    fn unload<'a>(&'a self, model: &'a str, deadline: Duration) -> BackendFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let name = &self.registered(model)?.name;
+            match &self.inner.source {
+                Source::Pool(pool) => pool.unload(name, deadline).await,
+                Source::One(_) => Err(mullama_core::Error::Unsupported {
+                    what: "unloading this model",
+                    reason: "it was loaded by the program around the server, which alone can let it go",
+                }
+                .into()),
+            }
+        })
+    }
+
+    fn set_adapters<'a>(&'a self, model: &'a str, scales: Vec<(usize, f32)>) -> BackendFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let loaded = self.model(model).await?;
+            let known = self.known(model)?;
+            // What cannot be used is told now, not with the next request.
+            known.adapters(loaded.model(), Some(scales.clone()))?;
+            known.set(&scales);
+            Ok(())
+        })
+    }
+
+    fn shutdown(&self, deadline: Duration) -> BackendFuture<'_, bool> {
+        Box::pin(async move {
+            match &self.inner.source {
+                Source::Pool(pool) => pool.shutdown(deadline).await,
+                Source::One(model) => model.shutdown(deadline).await.unwrap_or(false),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for LocalBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.inner.models.iter().map(|model| model.name.as_str()).collect();
+        f.debug_struct("LocalBackend").field("models", &names).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, name: &str, engine: &Engine) {
+        let mut known = self.known();
+        let sequences = known.get(name).map(|known| known.info.sequences);
+        // Before the engine was there its length was not known.
+        if sequences.is_none_or(|sequences| sequences == 0) {
+            known.insert(name.to_owned(), Arc::new(Known::of(engine.model(), Some(engine.params()))));
+        }
+    }
+}
+
+impl Known {
+    fn of(model: &Model, params: Option<&EngineParams>) -> Self {
+        let name = |(lora, _): &(Lora, f32)| lora.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self {
+            info: describe(model, params),
+            names: model.lora().iter().map(name).collect(),
+            scales: Mutex::new(model.lora().iter().map(|(_, scale)| *scale).collect()),
+        }
+    }
+
+    fn scales(&self) -> MutexGuard<'_, Vec<f32>> {
+        self.scales.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list(&self) -> Vec<Adapter> {
+        let scales = self.scales().clone();
+        let pairs = self.names.iter().zip(scales).enumerate();
+        pairs.map(|(id, (name, scale))| Adapter { id, name: name.clone(), scale }).collect()
+    }
+
+    fn set(&self, scales: &[(usize, f32)]) {
+        let wanted = |id: usize| scales.iter().rev().find(|(number, _)| *number == id).map_or(0.0, |(_, scale)| *scale);
+        self.scales().iter_mut().enumerate().for_each(|(id, scale)| *scale = wanted(id));
+    }
+
+    /// What is to be computed with; `None`: as the model was loaded.
+    fn adapters(&self, model: &Model, wanted: Option<Vec<(usize, f32)>>) -> Result<Option<Vec<(Lora, f32)>>> {
+        let loaded = model.lora();
+        let wanted = match wanted {
+            Some(wanted) => wanted,
+            None => {
+                let scales = self.scales();
+                if scales.iter().zip(loaded).all(|(scale, (_, given))| scale == given) {
+                    return Ok(None);
+                }
+                scales.iter().copied().enumerate().collect()
+            }
+        };
+        let find = |(id, scale): (usize, f32)| match loaded.get(id) {
+            Some((lora, _)) if scale.is_finite() => Ok((lora.clone(), scale)),
+            Some(_) => Err(Error::parameter("lora", scale, "scales that are finite numbers")),
+            None => Err(Error::parameter("lora", id, "numbers of adapters that the model was loaded with")),
+        };
+        let found = wanted.into_iter().map(find).collect::<Result<Vec<_>>>()?;
+        Ok(Some(found.into_iter().filter(|(_, scale)| *scale != 0.0).collect()))
+    }
+}
+
+/// Which models there are. Made by [`LocalBackend::builder`]; ends with [`LocalBackendBuilder::build`].
+#[derive(Debug)]
+#[must_use]
+pub struct LocalBackendBuilder {
+    models: Vec<(String, ModelSource, EngineParams)>,
+    aliases: Vec<(String, String)>,
+    keep_alive: Option<Duration>,
+    max_memory_bytes: Option<u64>,
+}
+
+impl LocalBackendBuilder {
+    /// Adds a model. It is loaded when it is first needed, or by [`InferenceBackend::load`].
+    pub fn model(mut self, name: impl Into<String>, source: impl Into<ModelSource>, params: EngineParams) -> Self {
+        self.models.push((name.into(), source.into(), params));
+        self
+    }
+
+    /// Another name for a model.
+    pub fn alias(mut self, name: impl Into<String>, alias: impl Into<String>) -> Self {
+        self.aliases.push((name.into(), alias.into()));
+        self
+    }
+
+    /// A model that nobody has used for this long is unloaded. Default, and `None`: never.
+    pub fn keep_alive(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.keep_alive = time.into();
+        self
+    }
+
+    /// What all models together may take; see [`EnginePool`]. Default: no limit.
+    pub fn max_memory_bytes(mut self, bytes: u64) -> Self {
+        self.max_memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Makes the backend. Nothing is loaded.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] without a model, or for an alias of a model that is not there;
+    /// [`Error::DuplicateModel`] for a name that is given twice; those of [`EnginePool::register`].
+    pub fn build(self) -> Result<LocalBackend> {
+        let created = now();
+        let mut models: Vec<Registered> = Vec::with_capacity(self.models.len());
+        let mut pool = EnginePool::builder().keep_alive(self.keep_alive);
+        if let Some(bytes) = self.max_memory_bytes {
+            pool = pool.max_memory_bytes(bytes);
+        }
+        for (name, source, params) in self.models {
+            models.push(Registered { name: name.clone(), aliases: Vec::new(), created });
+            pool = pool.register(name, source, params, 1);
+        }
+        if models.is_empty() {
+            return Err(Error::parameter("models", "empty", "at least one model"));
+        }
+        let pool = pool.build()?;
+        for (name, alias) in self.aliases {
+            if models.iter().any(|model| model.name == alias || model.aliases.contains(&alias)) {
+                return Err(Error::DuplicateModel { name: alias });
+            }
+            let model = models.iter_mut().find(|model| model.name == name);
+            model.ok_or_else(|| Error::NoSuchModel { name: name.clone() })?.aliases.push(alias);
+        }
+        Ok(LocalBackend { inner: Arc::new(Inner { models, source: Source::Pool(pool), known: Mutex::default() }) })
+    }
+}
+
+/// The tokens of a prompt for filling in the middle, as llama.cpp's server makes them: prefix, suffix, middle.
+async fn infill(model: &AsyncModel, prefix: String, suffix: String) -> Result<Vec<TokenId>> {
+    let tokenizer = model.model().tokenizer();
+    let (Some(before), Some(behind), Some(gap)) =
+        (tokenizer.fim_prefix(), tokenizer.fim_suffix(), tokenizer.fim_middle())
+    else {
+        let reason = "its vocabulary has no tokens for filling in the middle";
+        return Err(mullama_core::Error::Unsupported { what: "a suffix with this model", reason }.into());
+    };
+    let encode = move || {
+        let plain = EncodeOptions { add_special: false, parse_special: false };
+        let mut tokens: Vec<TokenId> = Vec::new();
+        if tokenizer.adds_bos() {
+            tokens.extend(tokenizer.bos());
+        }
+        tokens.push(before);
+        tokens.extend(tokenizer.encode(&prefix, plain)?);
+        tokens.push(behind);
+        tokens.extend(tokenizer.encode(&suffix, plain)?);
+        tokens.push(gap);
+        Ok::<_, Error>(tokens)
+    };
+    blocking::run("tokenizing a text", encode).await?
+}
+
+fn describe(model: &Model, params: Option<&EngineParams>) -> ModelInfo {
+    let tokenizer = model.tokenizer();
+    let name = |token: Option<TokenId>| {
+        let bytes = token.and_then(|token| tokenizer.piece(token, true).ok()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let pooling = model.metadata().into_iter().find(|(key, _)| key.ends_with(".pooling_type")).map(|(_, value)| value);
+    let pooled = pooling.as_deref().is_some_and(|kind| kind != "0");
+    ModelInfo {
+        description: model.description(),
+        architecture: model.metadata_value("general.architecture").unwrap_or_default(),
+        file_type: model.file_type(),
+        file: model.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        parameters: model.parameter_count(),
+        size: model.size(),
+        vocabulary: tokenizer.vocabulary_size() as u64,
+        context_trained: model.context_length(),
+        context: params.map_or(0, |params| params.context.length),
+        sequences: params.map_or(0, |params| params.sequences),
+        embedding_length: model.embedding_length(),
+        generates: model.has_decoder() && !model.has_encoder() && !pooled,
+        ranks: pooling.as_deref() == Some("4"),
+        chat_template: model.chat_template_source(),
+        capabilities: model.chat_template().and_then(|template| template.capabilities()).unwrap_or_default(),
+        bos: name(tokenizer.bos()),
+        eos: name(tokenizer.eos()),
+        infills: tokenizer.fim_prefix().is_some() && tokenizer.fim_suffix().is_some() && tokenizer.fim_middle().is_some(),
+        fingerprint: model.fingerprint().iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
