@@ -77,7 +77,11 @@ pub trait InferenceBackend: fmt::Debug + Send + Sync {
         documents: Vec<String>,
     ) -> BackendFuture<'a, Result<RerankOutput>>;
 
-    /// All models and how they are, by name; the first one is what requests without a name mean. Waits for nothing.
+    /// The name of the model that a request means by `asked`, which may be an alias; the first model for `None`. Waits for
+    /// nothing.
+    fn resolve(&self, asked: Option<&str>) -> Option<String>;
+
+    /// All models and how they are, in the order in which they were given. Waits for nothing.
     fn models(&self) -> Vec<BackendModel>;
 
     /// The numbers of all engines that run, by model. Waits for nothing; microseconds for each.

@@ -245,6 +245,14 @@ impl InferenceBackend for LocalBackend {
         Box::pin(self.rank(model, query, documents))
     }
 
+    fn resolve(&self, asked: Option<&str>) -> Option<String> {
+        let found = match asked {
+            Some(name) => self.registered(name).ok(),
+            None => self.inner.models.first(),
+        };
+        found.map(|model| model.name.clone())
+    }
+
     fn models(&self) -> Vec<BackendModel> {
         self.inner.models.iter().map(|model| self.describe(model)).collect()
     }

@@ -1,0 +1,267 @@
+//! A request for text under way: one or several answers to one prompt, their events merged.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::extract::FromRequestParts;
+use futures_core::Stream as _;
+use http::request::Parts;
+use mullama_async::{BackendEvent, BackendRequest, BackendStream, BackendSummary, TokenDelta};
+use mullama_core::{ChatDelta, FinishReason, Priority};
+
+use crate::error::{ApiError, ApiResult};
+use crate::id;
+use crate::notes::Notes;
+use crate::running::Listed;
+use crate::state::{AppState, now};
+use crate::structured::Validator;
+
+/// What of a request's head matters to the work.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    pub(crate) notes: Notes,
+    /// How long the client, or a proxy before it, waits at most.
+    timeout_ms: Option<u64>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut timeout_ms = None;
+        for name in ["x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"] {
+            let Some(value) = parts.headers.get(name) else { continue };
+            let ms = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
+            let ms = ms.ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a time in ms, at least 1.")))?;
+            timeout_ms = Some(timeout_ms.map_or(ms, |known: u64| known.min(ms)));
+        }
+        Ok(Self { notes: Notes::of(&parts.extensions), timeout_ms })
+    }
+}
+
+/// Work to be handed in.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// The model's name, resolved.
+    pub(crate) model: String,
+    /// Beginning of the id: "chatcmpl-".
+    pub(crate) prefix: &'static str,
+    /// One for each prompt and choice, in the order in which the choices are numbered.
+    pub(crate) requests: Vec<BackendRequest>,
+    /// What a whole answer must satisfy.
+    pub(crate) validator: Option<Arc<Validator>>,
+    /// What was relaxed.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Answers under way. Dropping it cancels them.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    pub(crate) id: String,
+    pub(crate) created: u64,
+    pub(crate) model: String,
+    pub(crate) fingerprint: Arc<str>,
+    pub(crate) warnings: Vec<String>,
+    choices: Vec<Choice>,
+    /// The choice that is asked first for its next event.
+    turn: usize,
+    /// The first event, when it was waited for.
+    first: Option<ApiResult<(usize, Event)>>,
+    started: Instant,
+    seen_token: bool,
+    validator: Option<Arc<Validator>>,
+    listed: Listed,
+    state: AppState,
+}
+
+#[derive(Debug)]
+struct Choice {
+    /// `None` after its end.
+    stream: Option<BackendStream>,
+    text: String,
+    reasoning_tokens: u32,
+    tokens: u32,
+}
+
+/// What happened in one choice.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// More of it.
+    Tokens(TokenDelta),
+    /// Its end.
+    End(Box<End>),
+}
+
+/// How a choice ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// stop, length or tool_calls.
+    pub(crate) finish_reason: &'static str,
+    pub(crate) reasoning_tokens: u32,
+    pub(crate) done: BackendSummary,
+}
+
+impl Answering {
+    /// Hands all of it in. Fails as a whole: what was handed in before a failure is cancelled.
+    pub(crate) async fn start(state: &AppState, caller: &Caller, work: Work) -> ApiResult<Self> {
+        let Work { model, prefix, requests, validator, warnings } = work;
+        caller.notes.model(&model);
+        let timeout = [caller.timeout_ms, state.config().request_timeout_ms].into_iter().flatten().min();
+        let started = Instant::now();
+        let mut choices = Vec::with_capacity(requests.len());
+        for mut request in requests {
+            request.params.timeout_ms = [request.params.timeout_ms, timeout].into_iter().flatten().min();
+            if state.config().cache_by_key {
+                request.cache_salt = caller.notes.key_name().map(str::to_owned);
+            }
+            let stream = state.backend().submit(&model, request).await?;
+            choices.push(Choice { stream: Some(stream), text: String::new(), reasoning_tokens: 0, tokens: 0 });
+        }
+        let controls = choices.iter().filter_map(|choice| choice.stream.as_ref()).map(BackendStream::control).collect();
+        let id = id::new(prefix);
+        let listed = state.running().list(&id, controls, caller.notes.key_name());
+        Ok(Self {
+            created: now(),
+            fingerprint: state.fingerprint(&model),
+            listed,
+            id,
+            model,
+            warnings,
+            choices,
+            turn: 0,
+            first: None,
+            started,
+            seen_token: false,
+            validator,
+            state: state.clone(),
+        })
+    }
+
+    /// Waits for the first event, but not for long: an error that comes in this time can still have a status of its own.
+    pub(crate) async fn first(&mut self) -> ApiResult<()> {
+        let patience = Duration::from_millis(self.state.config().first_event_timeout_ms);
+        // Late: the stream begins, and what comes is told in it.
+        if let Ok(Some(first)) = tokio::time::timeout(patience, self.next()).await {
+            match first {
+                Ok(event) => self.first = Some(Ok(event)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event and its choice; `None` when all choices have ended. After an error all of it is over.
+    pub(crate) async fn next(&mut self) -> Option<ApiResult<(usize, Event)>> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<ApiResult<(usize, Event)>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let count = self.choices.len();
+        let mut pending = false;
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            let Some(stream) = &mut self.choices[index].stream else { continue };
+            match Pin::new(stream).poll_next(context) {
+                Poll::Pending => pending = true,
+                Poll::Ready(event) => {
+                    self.turn = (index + 1) % count;
+                    let event = self.take(index, event);
+                    if event.is_err() {
+                        self.choices.iter_mut().for_each(|choice| choice.stream = None);
+                    }
+                    return Poll::Ready(Some(event.map(|event| (index, event))));
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(None) }
+    }
+
+    /// How many choices there are.
+    pub(crate) fn len(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// Tokens of a choice's prompt.
+    pub(crate) fn prompt_tokens(&self) -> u32 {
+        let first = self.choices.first().and_then(|choice| choice.stream.as_ref());
+        first.map_or(0, BackendStream::prompt_tokens)
+    }
+
+    fn take(&mut self, index: usize, event: Option<mullama_async::Result<BackendEvent>>) -> ApiResult<Event> {
+        match event {
+            Some(Ok(BackendEvent::Tokens(delta))) => {
+                self.count(index, &delta);
+                Ok(Event::Tokens(delta))
+            }
+            Some(Ok(BackendEvent::Done(done))) => {
+                self.count(index, &done.last);
+                self.choices[index].stream = None;
+                self.end(index, *done).map(|end| Event::End(Box::new(end)))
+            }
+            Some(Ok(other)) => Err(ApiError::internal(format!("the backend sent an event that is not known: {other:?}"))),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(ApiError::internal("the backend ended an answer without a word")),
+        }
+    }
+
+    fn count(&mut self, index: usize, delta: &TokenDelta) {
+        let tokens = u32::try_from(delta.tokens.len()).unwrap_or(u32::MAX);
+        if tokens > 0 && !self.seen_token {
+            self.seen_token = true;
+            self.state.metrics().first_token(&self.model, self.started.elapsed());
+        }
+        let choice = &mut self.choices[index];
+        choice.tokens = choice.tokens.saturating_add(tokens);
+        let thought = |delta: &ChatDelta| matches!(delta, ChatDelta::ReasoningContent(_));
+        if !delta.deltas.is_empty() && delta.deltas.iter().all(thought) {
+            choice.reasoning_tokens = choice.reasoning_tokens.saturating_add(tokens);
+        }
+        if self.validator.is_some() {
+            for delta in &delta.deltas {
+                if let ChatDelta::Content(text) = delta {
+                    choice.text.push_str(text);
+                }
+            }
+        }
+    }
+
+    fn end(&self, index: usize, done: BackendSummary) -> ApiResult<End> {
+        let choice = &self.choices[index];
+        let finish_reason = match done.summary.finish_reason {
+            FinishReason::Stop => "stop",
+            FinishReason::ToolCalls => "tool_calls",
+            FinishReason::Cancelled if !self.listed.is_stopped() => {
+                return Err(ApiError::unavailable("cancelled", "the server ended this answer", Duration::from_secs(1)));
+            }
+            FinishReason::Cancelled => "stop",
+            FinishReason::Timeout if choice.tokens == 0 => {
+                return Err(mullama_core::Error::Timeout { what: "the request", limit: self.started.elapsed() }.into());
+            }
+            _ => "length",
+        };
+        if finish_reason == "stop"
+            && !self.listed.is_stopped()
+            && let Some(validator) = &self.validator
+        {
+            let text = done.message.as_ref().map(mullama_core::ChatMessage::text);
+            validator.check(text.as_deref().unwrap_or(&choice.text))?;
+        }
+        if let Some(reason) = &done.unparsed {
+            tracing::warn!(id = %self.id, %reason, "an answer does not have its template's form; it is told as text");
+        }
+        Ok(End { finish_reason, reasoning_tokens: choice.reasoning_tokens, done })
+    }
+}
+
+/// `service_tier`: "flex" is for work that nobody waits for.
+pub(crate) fn priority(service_tier: Option<&str>) -> Priority {
+    match service_tier {
+        Some("flex" | "batch") => Priority::Batch,
+        _ => Priority::Interactive,
+    }
+}

@@ -1,0 +1,119 @@
+//! JSON bodies, strictly: what is wrong is told with the field's name; fields that nobody reads are noted.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, ApiResult};
+use crate::notes::Notes;
+
+/// A JSON body. Needs `content-type: application/json`, so that no page of another site can send one unasked.
+#[derive(Debug)]
+pub(crate) struct ApiJson<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let notes = Notes::of(request.extensions());
+        require_json(request.headers())?;
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| body_error(&rejection))?;
+        let (value, ignored) = read(&body)?;
+        notes.ignored(ignored);
+        Ok(Self(value))
+    }
+}
+
+fn require_json(headers: &HeaderMap) -> ApiResult<()> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Ok(());
+    }
+    let message = format!("The body must be JSON with `content-type: application/json`, not `{kind}`.");
+    Err(ApiError::protocol(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+}
+
+pub(crate) fn body_error(rejection: &BytesRejection) -> ApiError {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = "The body is larger than this server takes.";
+        return ApiError::protocol(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message);
+    }
+    ApiError::protocol(StatusCode::BAD_REQUEST, "body_incomplete", "The body could not be read to its end.")
+}
+
+/// Reads JSON, with the paths of the fields that nobody reads.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> ApiResult<(T, Vec<String>)> {
+    let mut ignored = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut note = |path: serde_ignored::Path<'_>| {
+        if ignored.len() < MAX_IGNORED {
+            ignored.push(path.to_string());
+        }
+    };
+    let traced = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let value = serde_ignored::deserialize(traced, &mut note).map_err(|error| explain(&error, &track.path().to_string()))?;
+    json.end().map_err(|error| explain(&error, ""))?;
+    Ok((value, ignored))
+}
+
+fn explain(error: &serde_json::Error, path: &str) -> ApiError {
+    let path = if path == "." { "" } else { path.trim_start_matches('.') };
+    if error.is_data() && !path.is_empty() {
+        return ApiError::invalid(path.to_owned(), format!("`{path}`: {error}"));
+    }
+    ApiError::invalid("", format!("The body is not the JSON that is expected here: {error}")).code("invalid_json")
+}
+
+const MAX_IGNORED: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Body {
+        messages: Vec<Message>,
+        n: Option<u32>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Message {
+        role: String,
+    }
+
+    fn failure(body: &str) -> (Option<String>, String) {
+        let error = read::<Body>(body.as_bytes()).unwrap_err();
+        assert_eq!(error.status(), StatusCode::BAD_REQUEST);
+        (error.param.map(Into::into), error.message)
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(failure(r#"{"messages":[{"role":7}]}"#).0.as_deref(), Some("messages[0].role"));
+        assert_eq!(failure(r#"{"messages":[],"n":-1}"#).0.as_deref(), Some("n"));
+        assert_eq!(failure(r#"{"messages":[],"n":1e999}"#).0, None);
+        assert!(failure("{").1.contains("line 1 column 1"), "{}", failure("{").1);
+        assert_eq!(failure(r#"{"messages":[]} x"#).0, None);
+        assert_eq!(failure(r#"{"messages":[{"role":"\ud800"}]}"#).0, None);
+    }
+
+    #[test]
+    fn deep_json_is_refused() {
+        let deep = "[".repeat(10_000);
+        assert!(failure(&format!(r#"{{"messages":[],"x":{deep}"#)).1.contains("recursion"));
+    }
+
+    #[test]
+    fn fields_that_nobody_reads_are_noted() {
+        let (body, ignored) = read::<Body>(br#"{"messages":[{"role":"user","x":1}],"y":{"z":2},"n":null}"#).unwrap();
+        assert_eq!(body, Body { messages: vec![Message { role: "user".to_owned() }], n: None });
+        assert_eq!(ignored, ["messages.0.x", "y"]);
+    }
+}

@@ -1,0 +1,177 @@
+//! A conversation's answer as chunks.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use mullama_core::{ChatDelta, TokenLogprob, ToolCallDelta};
+
+use crate::answering::{Answering, End, Event};
+use crate::error::Dialect;
+use crate::sse;
+use crate::state::AppState;
+use crate::wire::chat::{ChatChunk, ChatCompletionRequest, ChunkChoice, Delta, FunctionChunk, FunctionKind, ToolCallChunk};
+use crate::wire::logprobs::ChatLogprobs;
+use crate::wire::usage::{Timings, Usage};
+
+/// What a request says of its stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Options {
+    usage: bool,
+    timings: bool,
+}
+
+impl Options {
+    pub(super) fn of(request: &ChatCompletionRequest) -> Self {
+        Self {
+            usage: request.stream_options.and_then(|options| options.include_usage) == Some(true),
+            timings: request.timings_per_token == Some(true),
+        }
+    }
+}
+
+pub(super) fn response(state: &AppState, answering: Answering, options: Options) -> Response {
+    let choices = (0..answering.len()).map(|_| Choice::default()).collect();
+    let chunks = Chunks { answering, options, choices, usage: Usage::default(), stage: Stage::Going };
+    sse::response(chunks, Duration::from_millis(state.config().keep_alive_ms))
+}
+
+struct Chunks {
+    answering: Answering,
+    options: Options,
+    choices: Vec<Choice>,
+    usage: Usage,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    begun: bool,
+    /// Of tokens whose text is not certain yet.
+    logprobs: Vec<TokenLogprob>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Going,
+    Over,
+}
+
+impl Stream for Chunks {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while self.stage == Stage::Going {
+            let event = ready!(self.answering.poll_next(context));
+            let mut out = BytesMut::with_capacity(384);
+            match event {
+                Some(Ok((index, Event::Tokens(delta)))) => {
+                    self.choices[index].logprobs.extend(delta.logprobs);
+                    self.deltas(&mut out, index, delta.deltas);
+                }
+                Some(Ok((index, Event::End(end)))) => self.end(&mut out, index, *end),
+                Some(Err(error)) => {
+                    // No `[DONE]`: a client must not take this for the whole answer.
+                    tracing::warn!(id = %self.answering.id, error = %error.message, "a stream ended with an error");
+                    sse::append(&mut out, &error.body(Dialect::OpenAi));
+                    self.stage = Stage::Over;
+                }
+                None => {
+                    if self.options.usage {
+                        let usage = self.usage;
+                        self.chunk(&mut out, Vec::new(), Some(Some(usage)), None);
+                    }
+                    out.extend_from_slice(&sse::DONE);
+                    self.stage = Stage::Over;
+                }
+            }
+            if !out.is_empty() {
+                return Poll::Ready(Some(out.freeze()));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl Chunks {
+    fn deltas(&mut self, out: &mut BytesMut, index: usize, deltas: Vec<ChatDelta>) {
+        for delta in deltas {
+            self.begin(out, index);
+            let logprobs = std::mem::take(&mut self.choices[index].logprobs);
+            self.one(out, index, write(delta), (None, ChatLogprobs::of(&logprobs)), None);
+        }
+    }
+
+    /// The role comes once, before all else of a choice.
+    fn begin(&mut self, out: &mut BytesMut, index: usize) {
+        if !std::mem::replace(&mut self.choices[index].begun, true) {
+            let delta = Delta { role: Some("assistant"), content: Some(Cow::Borrowed("")), ..Delta::default() };
+            self.one(out, index, delta, (None, None), None);
+            self.answering.warnings.clear();
+        }
+    }
+
+    fn end(&mut self, out: &mut BytesMut, index: usize, end: End) {
+        let last = end.done.last;
+        self.choices[index].logprobs.extend(last.logprobs);
+        self.begin(out, index);
+        self.deltas(out, index, last.deltas);
+        let logprobs = std::mem::take(&mut self.choices[index].logprobs);
+        let timings = Timings::of(&end.done.summary);
+        self.usage.add(&end.done.summary.usage, end.reasoning_tokens);
+        let end = (Some(end.finish_reason), ChatLogprobs::of(&logprobs));
+        self.one(out, index, Delta::default(), end, Some(timings));
+    }
+
+    fn one(
+        &self,
+        out: &mut BytesMut,
+        index: usize,
+        delta: Delta<'_>,
+        (finish_reason, logprobs): (Option<&'static str>, Option<ChatLogprobs>),
+        timings: Option<Timings>,
+    ) {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let usage = self.options.usage.then_some(None);
+        self.chunk(out, vec![ChunkChoice { index, delta, finish_reason, logprobs }], usage, timings);
+    }
+
+    fn chunk(
+        &self,
+        out: &mut BytesMut,
+        choices: Vec<ChunkChoice<'_>>,
+        usage: Option<Option<Usage>>,
+        timings: Option<Timings>,
+    ) {
+        let chunk = ChatChunk {
+            id: &self.answering.id,
+            object: "chat.completion.chunk",
+            created: self.answering.created,
+            model: &self.answering.model,
+            system_fingerprint: &self.answering.fingerprint,
+            choices,
+            usage,
+            timings,
+            warnings: &self.answering.warnings,
+        };
+        sse::append(out, &chunk);
+    }
+}
+
+fn write(delta: ChatDelta) -> Delta<'static> {
+    match delta {
+        ChatDelta::Content(text) => Delta { content: Some(text.into()), ..Delta::default() },
+        ChatDelta::ReasoningContent(text) => Delta { reasoning_content: Some(text.into()), ..Delta::default() },
+        ChatDelta::ToolCall(ToolCallDelta { index, id, name, arguments }) => {
+            let kind = id.is_some().then_some(FunctionKind::Function);
+            let function = FunctionChunk { name: name.map(Cow::Owned), arguments: arguments.into() };
+            let call = ToolCallChunk { index, id: id.map(Cow::Owned), kind, function };
+            Delta { tool_calls: vec![call], ..Delta::default() }
+        }
+        _ => Delta::default(),
+    }
+}

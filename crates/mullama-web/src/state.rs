@@ -1,0 +1,202 @@
+//! What all requests have in common.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mullama_async::{AsyncModel, InferenceBackend, LocalBackend, ModelState};
+
+use crate::auth::Keys;
+use crate::config::WebConfig;
+use crate::error::{ApiError, ApiResult};
+use crate::failure::Result;
+use crate::metrics::Metrics;
+use crate::running::Running;
+
+/// What the routes need: who computes, how requests are answered, what was counted. Cheap to clone; all clones are the
+/// same.
+///
+/// ```no_run
+/// use mullama_core::Model;
+/// use mullama_web::{AppState, create_router};
+///
+/// # fn example() -> mullama_core::Result<()> {
+/// let app = create_router(AppState::new(Model::load("model.gguf")?));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct AppState {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    backend: Arc<dyn InferenceBackend>,
+    config: WebConfig,
+    keys: Keys,
+    metrics: Metrics,
+    running: Running,
+    limits: crate::limits::Limits,
+    fingerprints: RwLock<HashMap<String, Arc<str>>>,
+    lifecycle: Lifecycle,
+    started: Instant,
+}
+
+/// Where the server stands between start and end.
+#[derive(Debug, Default)]
+struct Lifecycle {
+    draining: std::sync::atomic::AtomicBool,
+    broken: std::sync::atomic::AtomicBool,
+}
+
+impl AppState {
+    /// One loaded model, under the name of its file without `.gguf`. Cannot fail: its engine starts with the first request,
+    /// and a start that fails is 503.
+    pub fn new(model: impl Into<AsyncModel>) -> Self {
+        let model = model.into();
+        let name = model.model().path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if name.is_empty() || name == "<memory>" { "model".to_owned() } else { name };
+        Self::assemble(Arc::new(LocalBackend::of_model(name, model)), WebConfig::default(), Keys::none())
+    }
+
+    /// Any backend, and a configuration.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig); [`Error::File`](crate::Error::File) for the file of keys.
+    pub fn with_backend(backend: Arc<dyn InferenceBackend>, config: WebConfig) -> Result<Self> {
+        config.validate()?;
+        let keys = Keys::new(&config.api_keys, config.api_key_file.clone())?;
+        Ok(Self::assemble(backend, config, keys))
+    }
+
+    fn assemble(backend: Arc<dyn InferenceBackend>, config: WebConfig, keys: Keys) -> Self {
+        let limits = crate::limits::Limits::new(config.max_concurrent, config.requests_per_minute);
+        Self {
+            inner: Arc::new(Inner {
+                backend,
+                config,
+                keys,
+                metrics: Metrics::new(),
+                running: Running::default(),
+                limits,
+                fingerprints: RwLock::default(),
+                lifecycle: Lifecycle::default(),
+                started: Instant::now(),
+            }),
+        }
+    }
+
+    /// Who computes.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn InferenceBackend> {
+        &self.inner.backend
+    }
+
+    /// How requests are answered.
+    #[must_use]
+    pub fn config(&self) -> &WebConfig {
+        &self.inner.config
+    }
+
+    /// Reads the file of keys again. One that cannot be read changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File).
+    pub fn reload_keys(&self) -> Result<()> {
+        self.inner.keys.reload()
+    }
+
+    /// From now on it is not ready: `GET /health/ready` is 503. What comes is still answered.
+    pub fn drain(&self) {
+        self.inner.lifecycle.draining.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    /// It will not get better by itself: `GET /health/live` is 503, so that whoever watches starts it anew.
+    pub fn give_up(&self) {
+        self.inner.lifecycle.broken.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.inner.lifecycle.draining.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        !self.inner.lifecycle.broken.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        &self.inner.running
+    }
+
+    pub(crate) fn limits(&self) -> &crate::limits::Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    /// The name of the model that a request means; without one the first.
+    pub(crate) fn resolve(&self, asked: Option<&str>) -> ApiResult<String> {
+        let asked = asked.filter(|name| !name.is_empty());
+        self.backend().resolve(asked).ok_or_else(|| ApiError::no_model(asked.unwrap_or("default")))
+    }
+
+    /// Names the build and the model.
+    pub(crate) fn fingerprint(&self, model: &str) -> Arc<str> {
+        let known = self.inner.fingerprints.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
+        if let Some(fingerprint) = known {
+            return fingerprint;
+        }
+        let models = self.backend().models();
+        let info = models.into_iter().find(|one| one.name == model).and_then(|one| one.info);
+        let Some(info) = info else { return BUILD.into() };
+        let fingerprint: Arc<str> = format!("{BUILD}-{}", info.fingerprint).into();
+        let mut known = self.inner.fingerprints.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(model.to_owned(), Arc::clone(&fingerprint));
+        fingerprint
+    }
+
+    /// Does at least one model take requests, or will it with the next one?
+    pub(crate) fn is_ready(&self) -> Readiness {
+        if self.is_draining() {
+            return Readiness::Draining;
+        }
+        let models = self.backend().models();
+        if models.iter().any(|model| matches!(model.state, ModelState::Ready)) {
+            return Readiness::Ready;
+        }
+        if models.iter().any(|model| matches!(model.state, ModelState::Loading | ModelState::Unloading)) {
+            return Readiness::Loading;
+        }
+        if models.iter().any(|model| matches!(model.state, ModelState::Unloaded)) {
+            return Readiness::Ready;
+        }
+        Readiness::Failed
+    }
+}
+
+/// Can requests be answered?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Ready,
+    Loading,
+    Failed,
+    Draining,
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+const BUILD: &str = concat!("mullama-", env!("CARGO_PKG_VERSION"));
