@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use mullama_core::KvLayout;
+use mullama_core::{FlashAttention, KvLayout, Priority, ThreadPolicy};
 
 use super::model::LoadArgs;
 use super::number::{count, whole};
@@ -86,6 +86,16 @@ pub(crate) struct EngineArgs {
     /// Memory for keys and values: each request has its own, or all share one [default: per_sequence]
     #[arg(long, value_name = "HOW", value_parser = one_of::<KvLayout>(&["per_sequence", "unified"]))]
     pub(crate) kv_layout: Option<KvLayout>,
+    /// Compute attention in one piece, which takes less memory [default: as the engine finds best]
+    #[arg(long, value_name = "WHEN", value_parser = one_of::<FlashAttention>(&["auto", "on", "off"]))]
+    pub(crate) flash_attn: Option<FlashAttention>,
+    /// How many threads compute: fewer while other programs need the cores, or always all [default: adaptive]
+    #[arg(long, value_name = "HOW", value_parser = one_of::<ThreadPolicy>(&["adaptive", "fixed"]))]
+    pub(crate) thread_policy: Option<ThreadPolicy>,
+    /// Requests that somebody waits for, or that are only to be done: those of `batch` bear long steps, which cost less
+    /// [default: interactive]
+    #[arg(long, value_name = "WHICH", value_parser = one_of::<Priority>(&["interactive", "batch"]))]
+    pub(crate) priority: Option<Priority>,
     /// Tokens that prompt and answer of one request may have together [default: as trained, at most 2560]
     #[arg(long, visible_aliases = ["length", "context-length", "n-ctx"], value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) ctx_size: Option<u32>,

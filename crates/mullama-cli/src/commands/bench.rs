@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Bench, ui: &Ui) -> Result<()> {
 
     let about = server.as_ref().map(|server| server.about.clone());
     let mut report = Report::new(source.name(), &model, &params, sizes.clone()).with(about, args.note.clone());
-    let bench = Running { setup: Setup { model, params }, sizes, server, ui };
+    let bench = Running { setup: Setup { model, params, priority: args.engine.priority.unwrap_or_default() }, sizes, server, ui };
     // A place that cannot be written is told before the work is done, not after.
     keep(&report, args)?;
     let mut heading = report.caption();
@@ -115,6 +115,8 @@ fn params(args: &Bench, sizes: &Sizes, model: &Model) -> EngineParams {
     let mut params = EngineParams { queue: 1_024, ..Default::default() };
     params.sequences = args.engine.sequences.unwrap_or_else(|| sizes.at_once());
     params.kv_layout = args.engine.kv_layout.unwrap_or_default();
+    params.context.flash_attention = args.engine.flash_attn.unwrap_or_default();
+    params.thread_policy = args.engine.thread_policy.unwrap_or_default();
     params.context.threads = args.engine.threads.unwrap_or(0);
     params.context.threads_batch = params.context.threads;
     let longest = model.context_length().clamp(1, sizes.length);

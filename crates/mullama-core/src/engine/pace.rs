@@ -38,12 +38,28 @@ impl Pace {
         }
     }
 
-    /// Prompt tokens for the next step. `urgent`: an interactive stream runs.
-    pub(crate) fn prompt_tokens(&self, urgent: bool) -> usize {
-        let share = if urgent { self.urgent } else { self.calm };
+    /// Prompt tokens for the next step. `urgent`: interactive streams run, all of which can bear it to wait so much longer
+    /// than the target this once.
+    pub(crate) fn prompt_tokens(&self, urgent: Option<Duration>) -> usize {
+        let share = if urgent.is_some() { self.urgent } else { self.calm };
+        let aim = (self.target * AIM).max(self.tokens_only * 2.0);
+        let longer = urgent.unwrap_or_default().as_secs_f64() / (aim - self.tokens_only).max(aim * 0.1);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to the size of a batch")]
-        let tokens = share.tokens as usize;
+        let tokens = (share.tokens * (1.0 + longer)).min(share.limit) as usize;
         tokens.max(1)
+    }
+
+    /// What a stream can bear to wait beyond the target, after it has waited `gap` for a token: those that got their tokens
+    /// early may get one late. So a burst of prompts is computed at once, as it costs least, while one prompt after the other
+    /// never makes streams wait longer than the target.
+    pub(crate) fn credit(&self, had: Duration, gap: Duration) -> Duration {
+        let target = Duration::from_secs_f64(self.target);
+        (had + target).saturating_sub(gap).min(self.most_credit())
+    }
+
+    /// What a stream begins with, and never has more of.
+    pub(crate) fn most_credit(&self) -> Duration {
+        Duration::from_secs_f64(self.target * BURST)
     }
 
     /// Tells how long a step took, with rows of `streams` running streams and tokens of prompts.
@@ -66,7 +82,8 @@ impl Pace {
         let spent = (took - base).max(took * 0.1).max(1e-6);
         let wanted = used * ((target - base) / spent);
         // One slow step is no reason to crawl, one fast one none to jump.
-        share.tokens = wanted.clamp(share.tokens * 0.5, share.tokens * 1.25).clamp(LEAST.min(share.limit), share.limit);
+        let least = if urgent { LEAST } else { CALM_LEAST };
+        share.tokens = wanted.clamp(share.tokens * 0.5, share.tokens * 1.25).clamp(least.min(share.limit), share.limit);
     }
 }
 
@@ -79,8 +96,12 @@ fn number(tokens: usize) -> f64 {
 const FIRST: f64 = 32.0;
 /// A prompt is never cut into smaller pieces.
 const LEAST: f64 = 8.0;
+/// Nor into such that cost more for each token, where nobody waits for the step.
+const CALM_LEAST: f64 = 128.0;
 /// Where to aim, of the target.
-const AIM: f64 = 0.8;
+const AIM: f64 = 0.9;
+/// How many times the target a stream may wait, once, when prompts come in a burst.
+const BURST: f64 = 8.0;
 /// Steps may be so many times as long while no interactive stream runs.
 const CALM: f64 = 4.0;
 
@@ -104,11 +125,11 @@ mod tests {
                 pace.step(true, 2, 0, time(2, *noise));
             }
             for noise in &noise {
-                let tokens = pace.prompt_tokens(true);
+                let tokens = pace.prompt_tokens(Some(Duration::ZERO));
                 prop_assert!((1..=2_048).contains(&tokens));
                 pace.step(true, 2, tokens, time(tokens, *noise));
             }
-            let tokens = pace.prompt_tokens(true);
+            let tokens = pace.prompt_tokens(Some(Duration::ZERO));
             let settled = time(tokens, 1.0).as_secs_f64();
             prop_assert!(settled < 0.060 || tokens <= 10, "{tokens} tokens take {settled} s");
             prop_assert!(settled > 0.025 || tokens > 2_000, "{tokens} tokens take only {settled} s");

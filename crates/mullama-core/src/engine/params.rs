@@ -22,7 +22,8 @@ pub struct EngineParams {
     /// Bytes of host memory for prefixes that had to leave the context. 0 keeps none. Default 512 MiB.
     pub host_cache_bytes: u64,
     /// How long a running stream should wait for its next token while prompts of others are computed, in ms: prompts are
-    /// cut to fit. 1..=60,000, default 50. A goal, not a bound: one step of the running streams alone may take longer.
+    /// cut to fit. 1..=60,000, default 50. A goal, not a bound: one step of the running streams alone may take longer, and
+    /// for a burst of prompts streams that got their tokens early may once wait up to nine times as long.
     pub inter_token_target_ms: u32,
     /// Events that a reader may be behind before its generation is paused. 1..=65,536, default 64.
     pub event_buffer: u32,
@@ -65,7 +66,9 @@ pub enum KvLayout {
     #[default]
     PerSequence,
     /// All take from one pool of `kv_capacity` cells; a common prefix is held once. For many long texts that share most of
-    /// what they hold, or where memory is short. Attention goes over all cells. `kv_unified`.
+    /// what they hold, or where memory is short. Attention goes over all cells that are held, those of finished requests
+    /// included. On the CPU such texts are computed fastest without flash attention, which then reads the common prefix
+    /// once for all. `kv_unified`.
     Unified,
 }
 

@@ -49,6 +49,8 @@ struct Sequence<V> {
     slot: Slot,
     /// Guesses that are worth a try.
     eager: usize,
+    /// How much later than the target its next token may come.
+    credit: Duration,
     /// Where a state is to be kept, because another request has the same beginning (only where sequences cannot be cut).
     checkpoint: Option<usize>,
 }
@@ -206,7 +208,8 @@ impl<D: Decoder> Schedule<D> {
         let checkpoint = (!self.decoder.shape().partial_removal && job.cache)
             .then(|| self.slots.known(&job.tokens[..job.tokens.len() - 1], &job.key))
             .filter(|at| *at > cached && *at < job.tokens.len());
-        self.running.push(Sequence { job, slot, eager: self.guess.most(), checkpoint });
+        let credit = self.pace.most_credit();
+        self.running.push(Sequence { job, slot, eager: self.guess.most(), credit, checkpoint });
     }
 
     /// Nothing runs and still the first that waits finds no place: it never will.

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use mullama_core::{Engine, EngineParams, GenerationParams, GenerationRequest, Model, SamplingParams, TokenEvent};
+use mullama_core::{
+    Engine, EngineParams, GenerationParams, GenerationRequest, Model, Priority, SamplingParams, TokenEvent,
+};
 
 use crate::error::Result;
 
@@ -43,6 +45,8 @@ pub(super) trait Side: Sync {
 pub(super) struct Setup {
     pub(super) model: Model,
     pub(super) params: EngineParams,
+    /// Of all requests.
+    pub(super) priority: Priority,
 }
 
 /// An engine.
@@ -50,6 +54,7 @@ pub(super) struct Setup {
 pub(super) struct Local {
     name: &'static str,
     pub(super) engine: Engine,
+    priority: Priority,
 }
 
 impl Seen {
@@ -91,7 +96,8 @@ impl Setup {
     pub(super) fn start_as(&self, name: &'static str, change: impl FnOnce(&mut EngineParams)) -> Result<Local> {
         let mut params = self.params.clone();
         change(&mut params);
-        Ok(Local { name, engine: self.model.engine().params(params).start()? })
+        let engine = self.model.engine().params(params).start()?;
+        Ok(Local { name, engine, priority: self.priority })
     }
 }
 
@@ -107,7 +113,8 @@ impl Side for Local {
             ..Default::default()
         };
         let mut seen = Seen::begin();
-        let stream = self.engine.submit(GenerationRequest::new(request.prompt.as_str()).params(params))?;
+        let request = GenerationRequest::new(request.prompt.as_str()).params(params).priority(self.priority);
+        let stream = self.engine.submit(request)?;
         seen.prompt = stream.prompt_tokens();
         for event in stream {
             let flow = match event? {

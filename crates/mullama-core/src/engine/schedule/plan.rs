@@ -7,6 +7,7 @@ use crate::engine::request::Adapters;
 use crate::error::Error;
 use crate::tokenizer::TokenId;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A sequence's share of a batch.
 #[derive(Debug, Clone)]
@@ -51,9 +52,15 @@ impl<D: Decoder> Schedule<D> {
 
     /// Does somebody wait for the tokens of a stream?
     pub(super) fn is_urgent(&self) -> bool {
-        self.running.iter().any(|sequence| {
+        self.patience().is_some()
+    }
+
+    /// What all interactive streams can bear to wait beyond the target; `None` where there are none.
+    fn patience(&self) -> Option<Duration> {
+        let urgent = self.running.iter().filter(|sequence| {
             sequence.has_started() && sequence.job.priority == Priority::Interactive && Self::is_ready(sequence)
-        })
+        });
+        urgent.map(|sequence| sequence.credit).min()
     }
 
     fn is_ready(sequence: &Sequence<D::Vocabulary>) -> bool {
@@ -129,8 +136,8 @@ impl<D: Decoder> Schedule<D> {
             free -= guesses.len();
             parts.push(Part { id: self.running[*index].job.id, tokens: 1, guesses, output: true });
         }
-        let budget = self.pace.prompt_tokens(self.is_urgent()).min(free);
-        for (index, tokens) in share(&prompts, budget) {
+        let budget = self.prompt_budget(streams.len(), &prompts).min(free);
+        for (index, tokens) in share(&prompts, budget, self.is_urgent()) {
             let sequence = &self.running[index];
             let computed = self.slots.length(sequence.slot);
             // A piece ends where a state is to be kept.
@@ -140,6 +147,35 @@ impl<D: Decoder> Schedule<D> {
             parts.push(Part { id: sequence.job.id, tokens, guesses: Vec::new(), output });
         }
         parts
+    }
+
+    /// Prompt tokens for this step.
+    fn prompt_budget(&self, streams: usize, prompts: &[(usize, usize)]) -> usize {
+        let Some(patience) = self.patience() else {
+            let budget = self.pace.prompt_tokens(None);
+            // The end of a prompt in a step of its own would cost more than it does here.
+            return prompts.first().map_or(budget, |(_, left)| if *left <= 2 * budget { budget.max(*left) } else { budget });
+        };
+        let budget = self.pace.prompt_tokens(Some(patience));
+        // A step that gives their first token to as many as wait for their next one is worth its time: small steps cost
+        // more, and the more prompts wait the later all of them end.
+        let most = self.pace.prompt_tokens(Some(self.pace.most_credit()));
+        let mut lefts: Vec<usize> = prompts.iter().map(|(_, left)| *left).collect();
+        lefts.sort_unstable();
+        let sums = lefts.iter().scan(0_usize, |sum, left| {
+            *sum += left;
+            Some(*sum)
+        });
+        let ends: Vec<usize> = sums.take_while(|sum| *sum <= most).collect();
+        match ends.last() {
+            // The first one gets half, also if it does not end.
+            Some(sum) if ends.len() >= streams.max(2) => {
+                let first_ends = prompts.first().is_some_and(|(_, left)| lefts[..ends.len()].contains(left));
+                let wanted = if first_ends { *sum } else { sum * 2 };
+                budget.max(wanted.min(most))
+            }
+            _ => budget,
+        }
     }
 
     /// Guesses for each stream, together no more than `free`.
@@ -176,8 +212,12 @@ impl Adapters {
 /// Divides `budget` between prompts of which so many tokens are left: half at least for the one that came first, so that it
 /// ends some time; of the other half as many others as can be ended with it, shortest first, so that short ones do not wait
 /// for long ones. A piece of one that does not end would only cost a pass more. What remains goes to the first, then on.
-fn share(prompts: &[(usize, usize)], budget: usize) -> Vec<(usize, usize)> {
+/// Where nobody is `hurried` and the first can be ended: one after the other, which costs least.
+fn share(prompts: &[(usize, usize)], budget: usize, hurried: bool) -> Vec<(usize, usize)> {
     let Some(&(first, left)) = prompts.first() else { return Vec::new() };
+    if left <= budget && !hurried {
+        return in_turn(prompts, budget);
+    }
     let mut rest = budget - left.min(budget.div_ceil(2));
     let mut others = prompts[1..].to_vec();
     others.sort_by_key(|(index, left)| (*left, *index));
@@ -203,6 +243,23 @@ fn share(prompts: &[(usize, usize)], budget: usize) -> Vec<(usize, usize)> {
     shares
 }
 
+/// One prompt after the other.
+fn in_turn(prompts: &[(usize, usize)], mut budget: usize) -> Vec<(usize, usize)> {
+    let mut shares = Vec::new();
+    for (index, left) in prompts {
+        let tokens = budget.min(*left);
+        // A small piece costs as much as a large one: it goes with what follows of it.
+        if tokens == 0 || (tokens < *left && tokens < SMALL && !shares.is_empty()) {
+            break;
+        }
+        shares.push((*index, tokens));
+        budget -= tokens;
+    }
+    shares
+}
+
+/// llama.cpp's attention on the CPU computes 64 tokens of a sequence or more in another way, which costs less for each.
+const SMALL: usize = 64;
 /// Steps after which another group of adapters has its turn: changing them rebuilds llama.cpp's graphs.
 const GROUP_STEPS: u32 = 8;
 /// With more streams than this the batch is full enough without guesses.
@@ -216,11 +273,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prompts_share_a_budget(lefts in prop::collection::vec(1_usize..300, 1..10), budget in 1_usize..400) {
+        fn prompts_share_a_budget(lefts in prop::collection::vec(1_usize..300, 1..10), budget in 1_usize..400, hurried: bool) {
             let prompts: Vec<_> = lefts.iter().copied().enumerate().collect();
-            let shares = share(&prompts, budget);
+            let shares = share(&prompts, budget, hurried);
             let total: usize = shares.iter().map(|(_, tokens)| tokens).sum();
-            prop_assert_eq!(total, budget.min(lefts.iter().sum()), "nothing is left unused");
+            let most = budget.min(lefts.iter().sum());
+            prop_assert!(total == most || (!hurried && total + super::SMALL > most), "nothing is left unused");
             for (index, tokens) in &shares {
                 prop_assert!(*tokens > 0 && *tokens <= lefts[*index]);
             }

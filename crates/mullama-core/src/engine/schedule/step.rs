@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::generate::FinishReason;
 
 impl<D: Decoder> Schedule<D> {
-    /// Computes one batch. False: there was nothing to compute.
+    /// Computes one step. False: there was nothing to compute.
     pub(super) fn compute(&mut self) -> bool {
         let mut parts = self.plan();
         if parts.is_empty() {
@@ -20,23 +20,60 @@ impl<D: Decoder> Schedule<D> {
         }
         // llama.cpp computes neighbours together only in rising order.
         parts.sort_by_key(|part| self.find(part.id).map(|index| self.running[index].slot));
-        let rows = self.fill_batch(&parts);
+        let urgent = self.is_urgent();
+        let streams = parts.iter().filter(|part| self.is_stream(part)).count();
+        let prompt: usize = parts.iter().filter(|part| !self.is_stream(part)).map(|part| part.tokens).sum();
+        let start = self.decoder.now();
+        for batch in self.batches(parts) {
+            if !self.compute_batch(&batch) {
+                return true;
+            }
+        }
+        self.pace.step(urgent, streams, prompt, self.decoder.now().duration_since(start));
+        true
+    }
+
+    /// What is computed together. Where sequences have cells of their own, llama.cpp computes in one pass as many tokens of
+    /// each as the shortest has: one of a long piece of a prompt beside a stream, then the rest. So pieces of different
+    /// lengths go one after the other, the streams first.
+    fn batches(&self, parts: Vec<Part>) -> Vec<Vec<Part>> {
+        if self.decoder.shape().unified {
+            return vec![parts];
+        }
+        let mut batches: Vec<Vec<Part>> = Vec::new();
+        let (streams, prompts): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| self.is_stream(part));
+        if !streams.is_empty() {
+            batches.push(streams);
+        }
+        for part in prompts {
+            match batches.iter_mut().find(|batch| batch[0].tokens == part.tokens && part.tokens > 1) {
+                Some(batch) => batch.push(part),
+                None => batches.push(vec![part]),
+            }
+        }
+        batches
+    }
+
+    /// False: it failed, and what was planned no longer holds.
+    fn compute_batch(&mut self, parts: &[Part]) -> bool {
+        let rows = self.fill_batch(parts);
         let start = self.decoder.now();
         let outcome = self.decoder.decode();
         let now = self.decoder.now();
-        self.note_step(&parts, start, now);
+        self.note_batch(parts, start, now);
         match outcome {
             Outcome::Done => {
                 self.slots.settle();
-                self.take_results(&parts, &rows, now);
+                self.take_results(parts, &rows, now);
+                return true;
             }
-            Outcome::NoRoom => self.recover_room(&parts, now),
-            Outcome::Aborted => self.fail(&parts, now, || Ok(FinishReason::Cancelled)),
+            Outcome::NoRoom => self.recover_room(parts, now),
+            Outcome::Aborted => self.fail(parts, now, || Ok(FinishReason::Cancelled)),
             Outcome::Failed { code, reason } => {
-                self.fail(&parts, now, || Err(Error::Decode { code, reason: reason.clone() }));
+                self.fail(parts, now, || Err(Error::Decode { code, reason: reason.clone() }));
             }
         }
-        true
+        false
     }
 
     fn find(&self, id: u64) -> Option<usize> {
@@ -64,19 +101,28 @@ impl<D: Decoder> Schedule<D> {
         rows
     }
 
-    fn note_step(&mut self, parts: &[Part], start: Instant, now: Instant) {
+    fn note_batch(&mut self, parts: &[Part], start: Instant, now: Instant) {
         let took = now.duration_since(start);
         let total: usize = parts.iter().map(Part::rows).sum();
-        let streams = parts.iter().filter(|part| self.is_stream(part)).count();
         let prompt: usize = parts.iter().filter(|part| !self.is_stream(part)).map(|part| part.tokens).sum();
         self.stats.decoded(total as u64, took);
         self.stats.prompt_tokens_computed.add(prompt as u64);
         self.stats.drafted_tokens.add(parts.iter().map(|part| part.guesses.len() as u64).sum());
-        self.pace.step(self.is_urgent(), streams, prompt, took);
+        self.pay(parts, now);
         if let Some((single, batch)) = self.threads.step(now, total, took) {
             self.decoder.threads(single, batch);
             self.stats.threads.set(single.into());
             self.stats.threads_batch.set(batch.into());
+        }
+    }
+
+    /// Those that waited longer than the target have less to wait with.
+    fn pay(&mut self, parts: &[Part], now: Instant) {
+        for part in parts.iter().filter(|part| part.output) {
+            let Some(sequence) = self.running.iter_mut().find(|sequence| sequence.job.id == part.id) else { continue };
+            if let Some(last) = sequence.job.progress.last {
+                sequence.credit = self.pace.credit(sequence.credit, now.duration_since(last));
+            }
         }
     }
 

@@ -22,13 +22,19 @@ impl LoadMeter {
 
     /// The cores that others kept busy, on average, between the two last looks that were at least 200 ms apart.
     ///
-    /// Called sooner it repeats its last answer. `None` before the second look, where the cores were changed between
-    /// the looks, and on systems without these files. A look opens and reads three files of `/proc`.
+    /// Called sooner it repeats its last answer; so it does after a pause, of which it would only tell what others did
+    /// while this process rested. `None` before the second look, where the cores were changed between the looks, and on
+    /// systems without these files. A look opens and reads three files of `/proc`.
     pub(crate) fn read(&mut self, now: Instant) -> Option<f64> {
-        if self.last.as_ref().is_some_and(|(then, _)| now.saturating_duration_since(*then) < APART) {
+        let since = self.last.as_ref().map(|(then, _)| now.saturating_duration_since(*then));
+        if since.is_some_and(|since| since < APART) {
             return self.busy;
         }
         let sample = self.sample();
+        if since.is_some_and(|since| since > PAUSE) && sample.is_some() {
+            self.last = sample.map(|sample| (now, sample));
+            return self.busy;
+        }
         self.busy = match (&self.last, &sample) {
             (Some((_, last)), Some(sample)) => sample.others_since(last),
             _ => None,
@@ -146,6 +152,8 @@ fn core_ticks(text: &str, allowed: &[(u32, u32)]) -> Vec<CoreTicks> {
 
 /// Ticks are 10 ms: closer together, rounding would be a good part of the answer.
 const APART: Duration = Duration::from_millis(200);
+/// While there is work it is asked four times a second.
+const PAUSE: Duration = Duration::from_millis(600);
 
 #[cfg(test)]
 mod tests {
