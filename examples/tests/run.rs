@@ -39,6 +39,33 @@ fn the_async_snippet_runs() {
 }
 
 #[test]
+fn the_web_snippet_serves() {
+    use std::io::{Read, Write};
+    let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples");
+    let mut server = Command::new(folder.join("web")).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let mut stream = loop {
+        match std::net::TcpStream::connect("127.0.0.1:3000") {
+            Ok(stream) => break stream,
+            Err(error) => {
+                assert!(server.try_wait().unwrap().is_none() && std::time::Instant::now() < deadline, "{error}")
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let body = r#"{"messages": [{"role": "user", "content": "What is 3 + 4?"}], "temperature": 0}"#;
+    let head =
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json";
+    write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    read.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("3 + 4 = 7."), "{answer}");
+}
+
+#[test]
 fn the_runtime_snippet_runs() {
     assert_eq!(run("tokio_runtime", &[]).trim(), "3 + 4 = 7.");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people on a terminal")]
 
 mod bench;
+mod clients;
 mod demo;
 mod features;
 mod gpu;
@@ -53,6 +54,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["features"] => features::write(&sh),
         ["features", "--check"] => features::check(&sh),
         ["bench", rest @ ..] => bench::run(&sh, rest),
+        ["clients", rest @ ..] => clients::run(&sh, rest),
         ["peers"] => peers::run(&sh),
         ["gpu", backend] => gpu::run(&sh, backend),
         other => bail!("`{}` is not a command of xtask; `cargo xtask help` lists them", other.join(" ")),
@@ -69,6 +71,7 @@ cargo xtask COMMAND
   features [--check]           write the feature table into README.md and the facade; --check also compiles each feature
   bench [ARGS...]              criterion benches; ARGS go to criterion
   bench compare [--model PATH] [-- ARGS]  the engine against llama.cpp's server; ARGS go to `mullama bench`
+  clients [NAME...]            other people's client libraries, pinned, against the running server
   peers                        build llama.cpp's own programs into target/peers, to compare with (about 12 minutes)
   gpu BACKEND                  cuda, vulkan, metal, rocm or rpc: check the SDK, then build the program with it
 ";

@@ -39,7 +39,7 @@ pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// `model` is a name of [`InferenceBackend::models`]; another one is [`Error::NoSuchModel`](crate::Error::NoSuchModel). A
 /// backend that is gone, or coming back, answers [`Error::BackendDown`](crate::Error::BackendDown).
 ///
-/// Cancel safety: dropping any of the futures, or the stream, takes the request back.
+/// Dropping any of the futures, or the stream, takes the request back.
 pub trait InferenceBackend: fmt::Debug + Send + Sync {
     /// Hands a request in. Ready when it is prepared (rendered, tokenized, checked) and has a place in the queue, so that
     /// a request that cannot be computed fails here, not in its stream.

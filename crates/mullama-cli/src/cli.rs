@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod model;
 mod number;
 pub(crate) mod sampling;
+pub(crate) mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use model::{ContextArgs, LoadArgs};
 use number::{count, whole};
 use sampling::SamplingArgs;
 
-/// Text from local models: generate, chat, tokenize, embed, rank, inspect, quantize, measure.
+/// Text from local models: generate, chat, serve, tokenize, embed, rank, inspect, quantize, measure.
 #[derive(Debug, Parser)]
 #[command(name = "mullama", version, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Cli {
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Talk with a model
     Chat(Box<Chat>),
+    /// Answer over HTTP, as the servers of OpenAI, Anthropic, Ollama and llama.cpp do
+    Serve(Box<serve::Serve>),
     /// Text to tokens, or with --decode back
     Tokenize(Tokenize),
     /// Texts to vectors
@@ -302,11 +305,12 @@ fn file_type() -> impl TypedValueParser<Value = FileType> {
 }
 
 const AFTER_HELP: &str = "\
-MODEL is the path of a GGUF file. Without one, `run`, `chat`, `tokenize` and `info` take the embedded demonstration \
-model.
+MODEL is the path of a GGUF file. Without one, `run`, `chat`, `serve`, `tokenize` and `info` take the embedded \
+demonstration model.
 
-Exit codes: 0 success; 2 wrong usage or input, or not supported; 3 a file is missing or cannot be read or written; \
-4 beyond a limit; 5 out of time; 70 llama.cpp failed, or a bug; 130 cancelled; 1 anything else.";
+Exit codes: 0 success; 2 wrong usage or input, or not supported; 3 a file or an address is missing or cannot be used; \
+4 beyond a limit; 5 out of time; 70 llama.cpp failed, or a bug; 130 cancelled; 143 a server had to cut answers at its \
+end; 1 anything else.";
 
 const RUN_HELP: &str = "\
 The model's chat template is used where it has one; otherwise the prompt is sent as it is. Thoughts of the model go to \

@@ -10,7 +10,10 @@ mod man;
 mod quantize;
 mod rerank;
 mod run;
+mod serve;
 mod tokenize;
+
+pub(crate) use serve::install_log as install_server_log;
 
 use crate::cli::Command;
 use crate::error::Result;
@@ -21,6 +24,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<()> {
     match command {
         Command::Run(args) => run::run(&args, ui),
         Command::Chat(args) => chat::run(&args, ui),
+        Command::Serve(args) => serve::run(&args, ui),
         Command::Tokenize(args) => tokenize::run(&args, ui),
         Command::Embed(args) => embed::run(&args, ui),
         Command::Rerank(args) => rerank::run(&args, ui),

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
+use mullama::{AsyncError, WebError};
 use mullama_core::ErrorKind;
 use rustyline::error::ReadlineError;
 
@@ -16,6 +17,12 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 pub(crate) enum Error {
     /// Of the inference crate.
     Core(mullama_core::Error),
+    /// Of the async layer.
+    Async(AsyncError),
+    /// Of the server.
+    Web(WebError),
+    /// The server's time to end was over before all answers were given.
+    Cut,
     /// The arguments or the input cannot be used.
     Usage { problem: String, hint: Cow<'static, str> },
     /// Text that should be JSON is not.
@@ -42,6 +49,9 @@ impl Error {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Core(error) => error.kind(),
+            Self::Async(error) => error.kind(),
+            Self::Web(error) => error.kind(),
+            Self::Cut => ErrorKind::Cancelled,
             Self::Usage { .. } | Self::Json { .. } => ErrorKind::InvalidInput,
             Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) | Self::Network { .. } => ErrorKind::Io,
             Self::Refused { .. } => ErrorKind::Unavailable,
@@ -73,10 +83,13 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Core(error) => wording::hint(error),
+            Self::Web(error) => wording::web_hint(error),
             Self::Usage { hint, .. } => Some(hint.as_ref()).filter(|hint| !hint.is_empty()),
             Self::Network { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("is the server running?")
             }
+            Self::Async(_) => None,
+            Self::Cut => Some("--shutdown-timeout gives them more time"),
             Self::Json { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) => None,
             Self::Network { .. } | Self::Refused { .. } => None,
         }
@@ -87,6 +100,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Core(error) => f.write_str(&wording::text(error)),
+            Self::Async(error) => error.fmt(f),
+            Self::Web(error) => f.write_str(&wording::web_text(error)),
+            Self::Cut => f.write_str("the time to end was over, and answers were cut"),
             Self::Usage { problem, .. } => f.write_str(problem),
             Self::Json { what, .. } => write!(f, "{what} is not the JSON that is expected"),
             Self::Stdin(_) => f.write_str("cannot read standard input"),
@@ -102,9 +118,11 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Core(error) => error.source(),
+            Self::Async(error) => error.source(),
+            Self::Web(error) => error.source(),
             Self::Usage { .. } => None,
             Self::Json { source, .. } => Some(source),
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::Cut => None,
             Self::Stdin(source) | Self::Stdout(source) | Self::Network { source, .. } => Some(source),
             Self::Editor(source) => Some(source),
         }
@@ -114,6 +132,25 @@ impl std::error::Error for Error {
 impl From<mullama_core::Error> for Error {
     fn from(error: mullama_core::Error) -> Self {
         Self::Core(error)
+    }
+}
+
+impl From<AsyncError> for Error {
+    fn from(error: AsyncError) -> Self {
+        match error {
+            AsyncError::Core(error) => Self::Core(error),
+            error => Self::Async(error),
+        }
+    }
+}
+
+impl From<WebError> for Error {
+    fn from(error: WebError) -> Self {
+        match error {
+            WebError::Core(error) => Self::Core(error),
+            WebError::Async(error) => error.into(),
+            error => Self::Web(error),
+        }
     }
 }
 

@@ -56,14 +56,13 @@ impl ModelSource {
     fn explain(&self, error: mullama_core::Error) -> Error {
         let tower = matches!(error, mullama_core::Error::LoadModel { .. })
             && self.header().is_ok_and(|header| header.architecture() == Some("clip"));
-        if tower {
-            let problem = format!("`{}` is a picture tower and not a language model", self.name());
-            return Error::usage(
-                problem,
-                "give the .gguf file of the language model that the tower (mmproj) belongs to",
-            );
-        }
-        error.into()
+        if tower { self.no_language_model() } else { error.into() }
+    }
+
+    /// That it is a picture tower.
+    pub(crate) fn no_language_model(&self) -> Error {
+        let problem = format!("`{}` is a picture tower and not a language model", self.name());
+        Error::usage(problem, "give the .gguf file of the language model that the tower (mmproj) belongs to")
     }
 
     /// Reads the header alone.
@@ -102,7 +101,8 @@ impl ModelSource {
     }
 }
 
-fn embedded() -> Result<&'static [u8]> {
+/// The bytes of the embedded model.
+pub(crate) fn embedded() -> Result<&'static [u8]> {
     Ok(EMBEDDED.ok_or(mullama_core::Error::Unsupported {
         what: "running without a MODEL",
         reason: "this program was built without the feature `demo-models`; give the path of a GGUF file",

@@ -16,7 +16,8 @@ use std::process::ExitCode;
 
 use mullama_core::ErrorKind;
 
-use crate::cli::GlobalArgs;
+use crate::cli::{Command, GlobalArgs};
+use crate::error::Error;
 use crate::terminal::Ui;
 
 fn main() -> ExitCode {
@@ -34,16 +35,25 @@ fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(&cli.global);
-    ui.install_log();
+    match &cli.command {
+        Command::Serve(args) => commands::install_server_log(args.network.log_format, &ui),
+        _ => ui.install_log(),
+    }
     match commands::run(cli.command, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             ui.report(&error);
-            ExitCode::from(exit_code(error.kind()))
+            ExitCode::from(match error {
+                Error::Cut => CUT,
+                error => exit_code(error.kind()),
+            })
         }
     }
 }
+
+/// What a shell says of a program that SIGTERM ended.
+const CUT: u8 = 143;
 
 /// The program's exit code; `mullama --help` lists them.
 fn exit_code(kind: ErrorKind) -> u8 {

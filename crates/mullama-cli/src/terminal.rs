@@ -24,7 +24,8 @@ pub(crate) struct Ui {
     pub(crate) interrupt: Interrupt,
     /// Is stderr a terminal?
     terminal: bool,
-    color: bool,
+    /// Are there colours on stderr?
+    pub(crate) color: bool,
 }
 
 impl Ui {

@@ -6,6 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::cli::Cli;
+use crate::cli::serve::spelling::spelled_out;
 use crate::error::Error;
 use crate::terminal::one_line;
 
@@ -20,7 +21,7 @@ pub(crate) enum Fault {
 
 /// Reads the arguments of the process.
 pub(crate) fn parse() -> Result<Cli, Fault> {
-    read(&std::env::args_os().collect::<Vec<_>>())
+    read(&spelled_out(std::env::args_os().collect()))
 }
 
 fn read(arguments: &[OsString]) -> Result<Cli, Fault> {

@@ -38,6 +38,7 @@ pub struct Embedding {
 /// A text to embed: as text, or as tokens of the model, special ones included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EmbedInput {
     /// Text.
     Text(String),

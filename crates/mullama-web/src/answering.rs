@@ -192,6 +192,17 @@ impl Answering {
         first.map_or(0, BackendStream::prompt_tokens)
     }
 
+    /// Tokens of a choice so far.
+    pub(crate) fn tokens(&self, index: usize) -> u32 {
+        self.choices.get(index).map_or(0, |choice| choice.tokens)
+    }
+
+    /// An error was told inside the answer: its status says nothing of it.
+    pub(crate) fn failed(&self, error: &ApiError) {
+        tracing::warn!(id = %self.id, error = %error.message, "a stream ended with an error");
+        self.state.metrics().error(error.kind, error.code);
+    }
+
     fn take(&mut self, index: usize, event: Option<mullama_async::Result<BackendEvent>>) -> ApiResult<Event> {
         match event {
             Some(Ok(BackendEvent::Tokens(delta))) => {

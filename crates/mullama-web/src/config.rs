@@ -6,7 +6,7 @@ use mullama_core::GenerationParams;
 use serde::{Deserialize, Serialize};
 
 /// How requests are answered. Plain data; every field has a default that holds in production.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebConfig {
     /// Keys that requests must bring (`authorization: Bearer KEY`, or `x-api-key: KEY`); empty: none is asked for. The
@@ -92,6 +92,21 @@ impl Default for WebConfig {
             defaults: crate::wire::sampling::defaults(),
             cache_by_key: false,
         }
+    }
+}
+
+/// Without the keys.
+impl std::fmt::Debug for WebConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebConfig")
+            .field("api_keys", &self.api_keys.len())
+            .field("api_key_file", &self.api_key_file)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("cors_origins", &self.cors_origins)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .field("max_concurrent", &self.max_concurrent)
+            .field("requests_per_minute", &self.requests_per_minute)
+            .finish_non_exhaustive()
     }
 }
 

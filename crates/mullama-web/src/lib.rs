@@ -51,5 +51,5 @@ pub use config::{EmbeddingTokens, WebConfig};
 pub use error::ApiError;
 pub use failure::{Error, Result};
 pub use router::create_router;
-pub use server::{Server, ServerConfig};
+pub use server::{Server, ServerConfig, shutdown_signal};
 pub use state::AppState;

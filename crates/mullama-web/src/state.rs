@@ -11,6 +11,7 @@ use crate::config::WebConfig;
 use crate::error::{ApiError, ApiResult};
 use crate::failure::Result;
 use crate::metrics::Metrics;
+use crate::routes::responses::ResponseStore;
 use crate::running::Running;
 
 /// What the routes need: who computes, how requests are answered, what was counted. Cheap to clone; all clones are the
@@ -37,6 +38,7 @@ struct Inner {
     keys: Keys,
     metrics: Metrics,
     running: Running,
+    responses: ResponseStore,
     limits: crate::limits::Limits,
     fingerprints: RwLock<HashMap<String, Arc<str>>>,
     lifecycle: Lifecycle,
@@ -64,9 +66,11 @@ impl AppState {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig); [`Error::File`](crate::Error::File) for the file of keys.
-    pub fn with_backend(backend: Arc<dyn InferenceBackend>, config: WebConfig) -> Result<Self> {
+    pub fn with_backend(backend: Arc<dyn InferenceBackend>, mut config: WebConfig) -> Result<Self> {
         config.validate()?;
         let keys = Keys::new(&config.api_keys, config.api_key_file.clone())?;
+        // Only their digests are kept.
+        config.api_keys = Vec::new();
         Ok(Self::assemble(backend, config, keys))
     }
 
@@ -79,6 +83,7 @@ impl AppState {
                 keys,
                 metrics: Metrics::new(),
                 running: Running::default(),
+                responses: ResponseStore::default(),
                 limits,
                 fingerprints: RwLock::default(),
                 lifecycle: Lifecycle::default(),
@@ -135,6 +140,10 @@ impl AppState {
 
     pub(crate) fn running(&self) -> &Running {
         &self.inner.running
+    }
+
+    pub(crate) fn responses(&self) -> &ResponseStore {
+        &self.inner.responses
     }
 
     pub(crate) fn limits(&self) -> &crate::limits::Limits {

@@ -13,6 +13,10 @@ pub enum MullamaError {
     #[cfg(feature = "async")]
     #[error(transparent)]
     Async(#[from] mullama_async::Error),
+    /// Of the server.
+    #[cfg(feature = "web")]
+    #[error(transparent)]
+    Web(#[from] mullama_web::Error),
 }
 
 impl MullamaError {
@@ -23,6 +27,8 @@ impl MullamaError {
             Self::Core(error) => error.kind(),
             #[cfg(feature = "async")]
             Self::Async(error) => error.kind(),
+            #[cfg(feature = "web")]
+            Self::Web(error) => error.kind(),
         }
     }
 }

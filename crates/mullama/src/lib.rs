@@ -1,8 +1,8 @@
 //! Local models that read, see, hear and speak: llama.cpp and whisper.cpp behind one safe Rust API.
 //!
 //! This crate only re-exports: the crates behind it are `mullama-core` and its like. What works today is the core (text
-//! from models, chat with tools and schemas, embeddings, ranking, quantizing, an engine for many requests), and the same on
-//! tokio.
+//! from models, chat with tools and schemas, embeddings, ranking, quantizing, an engine for many requests), the same on
+//! tokio, and HTTP APIs over it.
 //!
 //! ```no_run
 //! use mullama::prelude::*;
@@ -28,7 +28,8 @@
 //! | `async` (default) | Models, token streams, conversations and pools of engines on tokio. |
 //! | `tokio-runtime` | Runtime with a shutdown in order, tasks that restart, generation workers. |
 //! | `typed` | Answers as Rust types, by their JSON schema. |
-//! | `web` | HTTP API on axum (not filled yet). |
+//! | `web` | HTTP APIs of OpenAI, Anthropic, Ollama and llama.cpp's server, as an axum router, and a server for it. |
+//! | `tls` | HTTPS, by rustls. |
 //! | `websockets` | WebSocket server (not filled yet). |
 //! | `parallel` | Batches over many threads (not filled yet). |
 //! | `multimodal` | Pictures, sounds and video in prompts (not filled yet). |
@@ -52,8 +53,11 @@ pub mod prelude;
 pub use error::MullamaError;
 #[cfg(feature = "async")]
 pub use mullama_async::{
-    AsyncContext, AsyncModel, AsyncModelBuilder, EnginePool, EnginePoolBuilder, Error as AsyncError, LoadProgress,
-    Loading, ModelHealth, ModelSource, ModelState, PooledEngine, TextStream, TokenStream,
+    Adapter, AsyncContext, AsyncModel, AsyncModelBuilder, BackendEvent, BackendFuture, BackendModel, BackendPrompt,
+    BackendRequest, BackendStats, BackendStream, BackendSummary, EnginePool, EnginePoolBuilder, Error as AsyncError,
+    GenerationControl, InferenceBackend, LoadProgress, Loading, LocalBackend, LocalBackendBuilder, ModelHealth,
+    ModelInfo, ModelSource, ModelState, PooledEngine, RenderedPrompt, RerankOutput, TextStream, TokenDelta,
+    TokenStream,
 };
 #[cfg(feature = "tokio-runtime")]
 pub use mullama_async::{
@@ -61,6 +65,10 @@ pub use mullama_async::{
     TaskId, TaskManager, TaskReport, TaskResult, TaskState, TaskStatus,
 };
 pub use mullama_core::*;
+#[cfg(feature = "web")]
+pub use mullama_web::{
+    ApiError, AppState, EmbeddingTokens, Error as WebError, Server, ServerConfig, WebConfig, create_router,
+};
 
 /// Sound; see the crate `mullama-audio`.
 #[cfg(feature = "streaming-audio")]

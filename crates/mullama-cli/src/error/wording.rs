@@ -5,6 +5,7 @@ use std::io;
 use std::num::NonZero;
 use std::thread;
 
+use mullama::WebError;
 use mullama_core::Error as Core;
 use mullama_core::gguf::GgufError;
 
@@ -58,6 +59,33 @@ pub(super) fn hint(error: &Core) -> Option<&'static str> {
     })
 }
 
+/// The message of an error of the server.
+pub(super) fn web_text(error: &WebError) -> String {
+    match error {
+        WebError::InvalidConfig { name, value, expected } => {
+            let value = if name.ends_with("_ms") { format!("{value} ms") } else { value.clone() };
+            format!("{} is {value}, but must be {expected}", flag(name))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// What the user can do about an error of the server.
+pub(super) fn web_hint(error: &WebError) -> Option<&'static str> {
+    Some(match error {
+        WebError::Bind { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there; --port takes another one, 0 any that is free",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need more rights; --port takes another one",
+            io::ErrorKind::AddrNotAvailable => "--host must be an address of this machine",
+            _ => return None,
+        },
+        WebError::Exposed { .. } => {
+            "MULLAMA_API_KEY or --api-key-file sets keys; --allow-unauthenticated does without them"
+        }
+        _ => return None,
+    })
+}
+
 /// What a parameter of the inference crate is called on the command line.
 fn flag(parameter: &str) -> Cow<'static, str> {
     Cow::Borrowed(match parameter {
@@ -70,6 +98,17 @@ fn flag(parameter: &str) -> Cow<'static, str> {
         "kv_overrides" => "--kv-override",
         "offload_kv" => "--no-kv-offload",
         "timeout_ms" => "--timeout",
+        "sequences" => "--parallel",
+        "inter_token_target_ms" => "--inter-token-target",
+        "host_cache_bytes" => "--cache-ram",
+        "kv_capacity" => "--ctx-size",
+        "api_keys" => "--api-key",
+        "body_timeout_ms" | "write_timeout_ms" => "--timeout",
+        "request_timeout_ms" => "--request-timeout",
+        "shutdown_grace_ms" => "--shutdown-grace",
+        "shutdown_timeout_ms" => "--shutdown-timeout",
+        "tls_certificate" => "--ssl-cert-file",
+        "tls_key" => "--ssl-key-file",
         "file_type" => "TYPE",
         "output" => "OUTPUT",
         "path" => "the path",

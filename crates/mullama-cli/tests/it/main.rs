@@ -6,6 +6,7 @@ mod chat;
 mod failures;
 mod models;
 mod run;
+mod serve;
 mod usage;
 
 use std::ffi::OsStr;

@@ -114,7 +114,7 @@ fn a_picture_tower_is_told_from_a_language_model() {
 fn every_command_has_a_help_that_fits() {
     let list = mullama(&["--help"]).ok();
     for name in
-        ["run", "chat", "tokenize", "embed", "rerank", "info", "quantize", "bench", "devices", "completions", "man"]
+        ["run", "chat", "serve", "tokenize", "embed", "rerank", "info", "quantize", "bench", "devices", "completions", "man"]
     {
         assert!(list.contains(&format!("\n  {name} ")), "{name}");
         let help = mullama(&[name, "--help"]);

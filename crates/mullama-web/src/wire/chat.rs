@@ -60,7 +60,7 @@ request_with_sampling! {
         pub add_generation_prompt: Option<bool>,
         /// The last message is the model's own, to be continued.
         pub continue_final_message: Option<bool>,
-        /// Tell times with each chunk.
+        /// Accepted; times come with the last chunk of each choice.
         pub timings_per_token: Option<bool>,
         /// Accepted, unused.
         pub user: Option<String>,
@@ -78,44 +78,36 @@ request_with_sampling! {
 
 /// More of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct StreamOptions {
+pub(crate) struct StreamOptions {
     /// A last chunk tells the tokens.
     pub include_usage: Option<bool>,
 }
 
 /// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
-pub struct Message {
+pub(crate) struct Message {
     /// Who speaks.
     pub role: MessageRole,
     /// What is said.
-    #[serde(default)]
     pub content: Option<MessageContent>,
     /// What the model thought before.
-    #[serde(default)]
     pub reasoning_content: Option<String>,
     /// The same under another name.
-    #[serde(default)]
     pub reasoning: Option<String>,
     /// A refusal of the model; read as its text.
-    #[serde(default)]
     pub refusal: Option<String>,
     /// Calls that the model asked for.
-    #[serde(default)]
     pub tool_calls: Option<Vec<ToolCall>>,
     /// In a tool's message: the call that it answers.
-    #[serde(default)]
     pub tool_call_id: Option<String>,
     /// Who speaks, by name; in a tool's message the tool.
-    #[serde(default)]
     pub name: Option<String>,
 }
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum MessageRole {
+pub(crate) enum MessageRole {
     /// Instructions.
     System,
     /// Instructions, under the newer name.
@@ -133,7 +125,7 @@ pub enum MessageRole {
 /// What is said: a text, or parts.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum MessageContent {
+pub(crate) enum MessageContent {
     /// A text.
     Text(String),
     /// Parts.
@@ -143,7 +135,7 @@ pub enum MessageContent {
 /// A part of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum MessagePart {
+pub(crate) enum MessagePart {
     /// Text.
     Text {
         /// The text.
@@ -170,7 +162,7 @@ pub enum MessagePart {
 
 /// A function that the model may call.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
-pub struct ToolSpec {
+pub(crate) struct ToolSpec {
     /// Always "function".
     #[serde(rename = "type", default)]
     pub kind: FunctionKind,
@@ -181,7 +173,7 @@ pub struct ToolSpec {
 /// The only kind of tool there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum FunctionKind {
+pub(crate) enum FunctionKind {
     /// A function.
     #[default]
     Function,
@@ -189,25 +181,21 @@ pub enum FunctionKind {
 
 /// A function.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
-pub struct FunctionSpec {
+pub(crate) struct FunctionSpec {
     /// Its name.
     pub name: String,
     /// What it does, for the model to read.
-    #[serde(default)]
     pub description: Option<String>,
     /// JSON schema of its arguments.
-    #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Value>,
     /// Refuse a schema that cannot be enforced whole.
-    #[serde(default)]
     pub strict: Option<bool>,
 }
 
 /// Whether the model calls tools, and which.
-#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
-#[schema(value_type = Object)]
-pub enum ToolChoice {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ToolChoice {
     /// As it likes.
     Auto,
     /// It must not.
@@ -228,13 +216,12 @@ pub enum ToolChoice {
 /// The form of the answer.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ResponseFormat {
+pub(crate) enum ResponseFormat {
     /// Any text.
     Text,
     /// A JSON object; with `schema` by that schema, as llama.cpp's server takes it.
     JsonObject {
         /// JSON schema.
-        #[serde(default)]
         #[schema(value_type = Option<Object>)]
         schema: Option<Value>,
     },
@@ -247,27 +234,22 @@ pub enum ResponseFormat {
 
 /// A schema of an answer.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
-pub struct SchemaSpec {
+pub(crate) struct SchemaSpec {
     /// Its name; unused.
-    #[serde(default)]
     pub name: Option<String>,
     /// What it is for; unused.
-    #[serde(default)]
     pub description: Option<String>,
     /// JSON schema.
-    #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub schema: Option<Value>,
     /// Refuse a schema that cannot be enforced whole; otherwise `warnings` tells what is relaxed.
-    #[serde(default)]
     pub strict: Option<bool>,
 }
 
 /// How long the model thinks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "OpenAI's names")]
-pub enum ReasoningEffort {
+pub(crate) enum ReasoningEffort {
     None,
     Minimal,
     Low,
@@ -279,7 +261,7 @@ pub enum ReasoningEffort {
 /// What becomes of the model's thoughts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum ReasoningKind {
+pub(crate) enum ReasoningKind {
     /// They stay in the text.
     None,
     /// They go to `reasoning_content`.
@@ -300,7 +282,7 @@ impl From<ReasoningKind> for ReasoningFormat {
 
 /// A call of a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ToolCall {
+pub(crate) struct ToolCall {
     /// Names the call.
     #[serde(default)]
     pub id: String,
@@ -313,7 +295,7 @@ pub struct ToolCall {
 
 /// A function and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FunctionCall {
+pub(crate) struct FunctionCall {
     /// Its name.
     pub name: String,
     /// JSON text.
@@ -323,7 +305,7 @@ pub struct FunctionCall {
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ChatCompletion {
+pub(crate) struct ChatCompletion {
     /// `chatcmpl-...`.
     pub id: String,
     /// Always "chat.completion".
@@ -347,7 +329,7 @@ pub struct ChatCompletion {
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// Its number.
     pub index: u32,
     /// It.
@@ -360,7 +342,7 @@ pub struct Choice {
 
 /// The model's message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct AnswerMessage {
+pub(crate) struct AnswerMessage {
     /// Always "assistant".
     pub role: &'static str,
     /// The text; null with tool calls and no text.
@@ -377,7 +359,7 @@ pub struct AnswerMessage {
 
 /// A piece of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ChatChunk<'a> {
+pub(crate) struct ChatChunk<'a> {
     /// The same in all chunks.
     pub id: &'a str,
     /// Always "chat.completion.chunk".
@@ -394,7 +376,7 @@ pub struct ChatChunk<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub usage: Option<Option<Usage>>,
-    /// With the last piece of a choice; with each, if asked for.
+    /// With the last piece of a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
     /// What was relaxed; in the first chunk.
@@ -404,7 +386,7 @@ pub struct ChatChunk<'a> {
 
 /// A piece of one choice.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ChunkChoice<'a> {
+pub(crate) struct ChunkChoice<'a> {
     /// Which choice.
     pub index: u32,
     /// What is new.
@@ -417,7 +399,7 @@ pub struct ChunkChoice<'a> {
 
 /// What is new in a choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Delta<'a> {
+pub(crate) struct Delta<'a> {
     /// In the first piece only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,
@@ -436,7 +418,7 @@ pub struct Delta<'a> {
 
 /// More of a call. `id`, `type` and `name` come once, first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ToolCallChunk<'a> {
+pub(crate) struct ToolCallChunk<'a> {
     /// Which of the message's calls.
     pub index: usize,
     /// Its id.
@@ -452,7 +434,7 @@ pub struct ToolCallChunk<'a> {
 
 /// More of a function and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FunctionChunk<'a> {
+pub(crate) struct FunctionChunk<'a> {
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -554,6 +536,17 @@ impl<'de> Deserialize<'de> for ToolChoice {
         from.deserialize_any(NameOrObject)
     }
 }
+
+impl utoipa::PartialSchema for ToolChoice {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+        let names = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["none", "auto", "required"]));
+        let object = ObjectBuilder::new().description(Some("`{\"type\":\"function\",\"function\":{\"name\"}}`, or `allowed_tools`"));
+        OneOfBuilder::new().item(names).item(object).into()
+    }
+}
+
+impl ToSchema for ToolChoice {}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// The log-probabilities of a piece of an answer to a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-pub struct ChatLogprobs {
+pub(crate) struct ChatLogprobs {
     /// Of each token.
     pub content: Vec<TokenLogprob>,
     /// Always null.
@@ -15,7 +15,7 @@ pub struct ChatLogprobs {
 
 /// A token and how likely it was, by the model alone.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct TokenLogprob {
+pub(crate) struct TokenLogprob {
     /// Its number.
     pub id: i32,
     /// Its text.
@@ -30,7 +30,7 @@ pub struct TokenLogprob {
 
 /// One of the likeliest tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct TopLogprob {
+pub(crate) struct TopLogprob {
     /// Its number.
     pub id: i32,
     /// Its text.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// One value, or a list of them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum OneOrMany<T> {
+pub(crate) enum OneOrMany<T> {
     /// One.
     One(T),
     /// Several.
@@ -76,7 +76,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
 /// A text, or tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum TextOrTokens {
+pub(crate) enum TextOrTokens {
     /// Text.
     Text(String),
     /// Tokens of the model.
@@ -86,7 +86,7 @@ pub enum TextOrTokens {
 /// Texts or tokens, one or several: a text, texts, tokens, lists of tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Inputs {
+pub(crate) enum Inputs {
     /// One text.
     Text(String),
     /// One list of tokens.

@@ -16,9 +16,8 @@ macro_rules! request_with_sampling {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, utoipa::ToSchema)]
-        #[serde(default)]
-        pub struct $name {
-            $($(#[$field_meta])* pub $field: $kind,)*
+        pub(crate) struct $name {
+            $($(#[$field_meta])* pub(crate) $field: $kind,)*
             /// 0 is greedy. 0 to 10, default 0.8.
             pub temperature: Option<f32>,
             /// Nucleus. 0 to 1, default 0.95.
@@ -139,8 +138,7 @@ pub(crate) use request_with_sampling;
 
 /// The fields of [`request_with_sampling`].
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(missing_docs, reason = "documented where they are declared")]
-pub struct Sampling {
+pub(crate) struct Sampling {
     pub temperature: Option<f32>,
     pub top_p: Option<f32>,
     pub top_k: Option<i64>,
@@ -273,7 +271,7 @@ fn seed_of(seed: i64) -> Option<u32> {
 
 /// An adapter of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize, ToSchema)]
-pub struct LoraScale {
+pub(crate) struct LoraScale {
     /// Its number in GET /lora-adapters.
     pub id: usize,
     /// How strongly it counts.
@@ -282,7 +280,7 @@ pub struct LoraScale {
 
 /// Numbers to add to logits.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Biases(pub(crate) Vec<LogitBias>);
+pub(crate) struct Biases(pub(crate) Vec<LogitBias>);
 
 impl<'de> Deserialize<'de> for Biases {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// Tokens of a request, over all its choices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Of the prompt, once.
     pub prompt_tokens: u32,
     /// Generated.
@@ -21,14 +21,14 @@ pub struct Usage {
 
 /// More of a prompt's tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct PromptTokensDetails {
+pub(crate) struct PromptTokensDetails {
     /// Tokens that were known and not computed again.
     pub cached_tokens: u32,
 }
 
 /// More of an answer's tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct CompletionTokensDetails {
+pub(crate) struct CompletionTokensDetails {
     /// Tokens of thought.
     pub reasoning_tokens: u32,
 }
@@ -48,7 +48,7 @@ impl Usage {
 
 /// Times, with the names of llama.cpp's server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
-pub struct Timings {
+pub(crate) struct Timings {
     /// Tokens of the prompt that were known.
     pub cache_n: u32,
     /// Tokens of the prompt that were computed.

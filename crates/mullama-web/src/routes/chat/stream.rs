@@ -22,14 +22,12 @@ use crate::wire::usage::{Timings, Usage};
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
     usage: bool,
-    timings: bool,
 }
 
 impl Options {
     pub(super) fn of(request: &ChatCompletionRequest) -> Self {
         Self {
             usage: request.stream_options.and_then(|options| options.include_usage) == Some(true),
-            timings: request.timings_per_token == Some(true),
         }
     }
 }
@@ -76,7 +74,7 @@ impl Stream for Chunks {
                 Some(Ok((index, Event::End(end)))) => self.end(&mut out, index, *end),
                 Some(Err(error)) => {
                     // No `[DONE]`: a client must not take this for the whole answer.
-                    tracing::warn!(id = %self.answering.id, error = %error.message, "a stream ended with an error");
+                    self.answering.failed(&error);
                     sse::append(&mut out, &error.body(Dialect::OpenAi));
                     self.stage = Stage::Over;
                 }

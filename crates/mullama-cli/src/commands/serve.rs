@@ -1,0 +1,175 @@
+//! `mullama serve`: models over HTTP, until a signal ends it.
+
+mod log;
+mod models;
+mod settings;
+mod signals;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mullama::{AppState, AsyncError, InferenceBackend, Server, create_router};
+use mullama_core::Error as Core;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::cli::serve::Serve;
+use crate::error::{Error, Result};
+use crate::interrupt::Work;
+use crate::load::ModelSource;
+use crate::terminal::Ui;
+use models::{Does, Served};
+use signals::{Signals, Told};
+
+pub(crate) use log::install as install_log;
+
+pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
+    settings::check(args)?;
+    let address = settings::address(args)?;
+    let served = models::chosen(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(args.network.threads_http.get())
+        .thread_name("mullama-http")
+        .enable_all()
+        .build()
+        .map_err(|source| AsyncError::Runtime { source })?;
+    // A first Ctrl-C is for the signals below, a second one ends the program wherever it is.
+    let ended = ui.interrupt.during(Work::Polled, || runtime.block_on(serve(args, &served, address, ui)));
+    // What is still going on for nobody is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(args: &Serve, served: &[Served], address: SocketAddr, ui: &Ui) -> Result<()> {
+    let mut signals = Signals::install()?;
+    let backend = models::backend(args, served)?;
+    let config = settings::web(args, served)?;
+    let keys = settings::asks_for_keys(&config);
+    let state = AppState::with_backend(backend, config)?;
+    let (end, told) = oneshot::channel::<()>();
+    let server = Server::bind(&address)
+        .config(settings::server(args))
+        .state(&state)
+        .with_graceful_shutdown(async move {
+            // Also where the sender is gone: then nobody could end it any more.
+            let _ = told.await;
+        })
+        .listen()?;
+    let address = server.address();
+    if args.access.allow_unauthenticated && !keys {
+        tracing::warn!(%address, "whoever can reach this address can use the models: no API key is asked for");
+    }
+
+    let mut end = Some(end);
+    let mut serving = std::pin::pin!(server.serve(create_router(state.clone()).into_make_service()));
+    let mut loading = std::pin::pin!(load(args, served, state.backend()));
+    let mut loaded = false;
+    loop {
+        tokio::select! {
+            in_time = &mut serving => return if in_time? { Ok(()) } else { Err(Error::Cut) },
+            result = &mut loading, if !loaded && end.is_some() => {
+                result?;
+                loaded = true;
+                let line = greeting(args, served, address, keys);
+                // That nobody reads it is no reason to end.
+                if let Err(error) = ui.print(&line) {
+                    tracing::warn!(error = %error.chain(), "the address cannot be told on standard output");
+                }
+            }
+            told = signals.next() => match told {
+                Told::End => match end.take() {
+                    Some(end) => {
+                        tracing::info!("ending in order; a second signal ends it at once");
+                        // It listens to it as long as it serves.
+                        let _ = end.send(());
+                    }
+                    None => return Err(Core::Cancelled.into()),
+                },
+                Told::Reload => match state.reload_keys() {
+                    Ok(()) => tracing::info!("the keys were read again"),
+                    Err(error) => {
+                        tracing::error!(error = %Error::from(error).chain(), "the keys cannot be read; the old ones stay");
+                    }
+                },
+                Told::Dump => dump(state.backend().as_ref()),
+            },
+        }
+    }
+}
+
+/// Loads all models, one after the other, unless each is to be loaded with its first request.
+async fn load(args: &Serve, served: &[Served], backend: &Arc<dyn InferenceBackend>) -> Result<()> {
+    if served.iter().any(|model| model.source == ModelSource::Embedded) {
+        tracing::info!(
+            "no MODEL was given: mullama-tiny is a demonstration (greetings, sums up to 20, colours, JSON, tools)"
+        );
+    }
+    for model in served.iter().filter(|_| !args.engine.no_warmup) {
+        backend.load(model.name()).await?;
+    }
+    Ok(())
+}
+
+/// The one line on stdout: where, what, and a request to try.
+fn greeting(args: &Serve, served: &[Served], address: SocketAddr, keys: bool) -> String {
+    let scheme = if settings::is_secure(args) { "https" } else { "http" };
+    let names: Vec<&str> = served.iter().map(Served::name).collect();
+    let (path, body) = match served.first().map_or(Does::Text, |model| model.does) {
+        Does::Text => ("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "Who are you?" }] })),
+        Does::Vectors => ("/v1/embeddings", json!({ "input": "Who are you?" })),
+        Does::Ranking => ("/v1/rerank", json!({ "query": "Who?", "documents": ["Me.", "Yesterday."] })),
+    };
+    let key = if keys { " -H \"authorization: Bearer $MULLAMA_API_KEY\"" } else { "" };
+    let to = reachable(address);
+    format!(
+        "{scheme}://{address} serves {}; try: curl {scheme}://{to}{path} -H 'content-type: application/json'{key} -d '{body}'\n",
+        names.join(", ")
+    )
+}
+
+/// An address that a client on this machine can use.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Writes how everything is to the log.
+fn dump(backend: &dyn InferenceBackend) {
+    for model in backend.models() {
+        tracing::info!(
+            model = model.name,
+            state = ?model.state,
+            load = model.load,
+            memory_bytes = model.memory_bytes,
+            unloads_in_ms = model.unloads_in_ms,
+            "state of a model"
+        );
+    }
+    for engine in backend.stats() {
+        let stats = serde_json::to_string(&engine.stats).unwrap_or_default();
+        tracing::info!(model = engine.model, engine = engine.engine, stats, "numbers of an engine");
+    }
+}
+
+/// A time as the configurations take it.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_becomes_one_to_connect_to() {
+        let to = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(to("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(to("[::]:80"), "[::1]:80");
+        assert_eq!(to("192.0.2.1:80"), "192.0.2.1:80");
+    }
+}

@@ -1,0 +1,133 @@
+//! Who may ask: API keys, of which only SHA-256 digests are kept.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::error::ApiError;
+use crate::notes::Notes;
+use crate::state::AppState;
+use file::KeyFile;
+
+/// The keys that are taken.
+pub(crate) struct Keys {
+    given: Vec<Digest>,
+    file: Option<KeyFile>,
+}
+
+/// SHA-256 of a key.
+type Digest = [u8; 32];
+
+impl Keys {
+    /// No key is asked for.
+    pub(crate) fn none() -> Self {
+        Self { given: Vec::new(), file: None }
+    }
+
+    /// These keys, and those of a file: one a line; empty lines and lines that begin with `#` do not count. Blanks around
+    /// a key are not part of it.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File): the file cannot be read, is not UTF-8, or has more than 1 MiB.
+    pub(crate) fn new(keys: &[String], file: Option<PathBuf>) -> crate::Result<Self> {
+        let given = keys.iter().map(|key| key.trim()).filter(|key| !key.is_empty()).map(digest).collect();
+        Ok(Self { given, file: file.map(KeyFile::open).transpose()? })
+    }
+
+    /// Reads the file again. One that cannot be read changes nothing.
+    ///
+    /// # Errors
+    /// As [`Keys::new`].
+    pub(crate) fn reload(&self) -> crate::Result<()> {
+        self.file.as_ref().map_or(Ok(()), KeyFile::reload)
+    }
+
+    /// Is a key asked for? Yes where there is a file, even one without keys: an empty file keeps everybody out.
+    pub(crate) fn required(&self) -> bool {
+        !self.given.is_empty() || self.file.is_some()
+    }
+
+    /// Who this is, if it is one of the keys: the first eight hexadecimal digits of its SHA-256.
+    ///
+    /// Compares with all keys, whichever is the right one, each in constant time. Looks at the file when the last look is
+    /// a second old.
+    pub(crate) fn check(&self, presented: &str) -> Option<String> {
+        let presented = presented.trim();
+        if presented.is_empty() {
+            return None;
+        }
+        let wanted = digest(presented);
+        let same = |known: &Digest| wanted.as_slice().ct_eq(known);
+        let mut found = Choice::from(0);
+        for known in &self.given {
+            found |= same(known);
+        }
+        if let Some(file) = &self.file {
+            for known in file.digests().iter() {
+                found |= same(known);
+            }
+        }
+        bool::from(found).then(|| wanted.iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_ref().map(KeyFile::path);
+        f.debug_struct("Keys").field("given", &self.given.len()).field("file", &file).finish()
+    }
+}
+
+/// Lets requests pass that bring a key (`authorization: Bearer KEY`, or `x-api-key: KEY`), and those that need none.
+pub(crate) async fn authenticate(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let keys = state.keys();
+    if !keys.required() || needs_none(request.method(), request.uri().path()) {
+        return next.run(request).await;
+    }
+    let headers = request.headers();
+    let presented = [bearer(headers), text(headers, &X_API_KEY)];
+    if let Some(fingerprint) = presented.iter().flatten().find_map(|key| keys.check(key)) {
+        Notes::of(request.extensions()).key(&fingerprint);
+        return next.run(request).await;
+    }
+    let message = if presented.iter().flatten().next().is_some() {
+        "The API key is not one of this server's."
+    } else {
+        "This server asks for an API key: `authorization: Bearer KEY`, or `x-api-key: KEY`."
+    };
+    let mut response = ApiError::unauthorized(message).into_response();
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// Health is told to all, and browsers ask by OPTIONS before they send a key.
+fn needs_none(method: &Method, path: &str) -> bool {
+    method == Method::OPTIONS || path == "/" || path == "/health" || path.starts_with("/health/")
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = text(headers, &AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim()).filter(|key| !key.is_empty())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let value = headers.get(name)?;
+    std::str::from_utf8(value.as_bytes()).ok().map(str::trim).filter(|value| !value.is_empty())
+}
+
+fn digest(key: &str) -> Digest {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -1,0 +1,122 @@
+//! One request at the door: from hyper to the router, and what the router cannot see.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use futures_util::FutureExt as _;
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt as _};
+
+use super::body::{Arriving, Leaving};
+use super::pulse::Pulse;
+use crate::error::{ApiError, Dialect};
+
+/// Answers the requests of one connection.
+#[derive(Debug)]
+pub(super) struct Handler<S> {
+    app: S,
+    peer: SocketAddr,
+    pulse: Arc<Pulse>,
+    body_timeout: Duration,
+}
+
+impl<S> Handler<S> {
+    pub(super) fn new(app: S, peer: SocketAddr, pulse: Arc<Pulse>, body_timeout: Duration) -> Self {
+        Self { app, peer, pulse, body_timeout }
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Handler<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Leaving>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let has_length = self.pulse.called();
+        let (app, pulse) = (self.app.clone(), Arc::clone(&self.pulse));
+        let (peer, body_timeout) = (self.peer, self.body_timeout);
+        Box::pin(async move {
+            let response = if has_length && request.headers().contains_key(TRANSFER_ENCODING) {
+                two_lengths(&request)
+            } else {
+                answer(app, request, peer, body_timeout).await
+            };
+            pulse.answered(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+            Ok(response.map(|body| Leaving::new(body, pulse)))
+        })
+    }
+}
+
+async fn answer<S>(app: S, request: Request<Incoming>, peer: SocketAddr, body_timeout: Duration) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let dialect = Dialect::of(request.uri().path());
+    let stalled = Arc::<AtomicBool>::default();
+    let mut request = request.map(|body| {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        Body::new(Arriving::new(body, body_timeout, Arc::clone(&stalled)))
+    });
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let response = match AssertUnwindSafe(app.oneshot(request)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(panic) => {
+            tracing::error!(panic = told(&*panic), "a request failed by a defect of the server");
+            return ApiError::internal("The server failed at this request; its log says more.").response(dialect);
+        }
+    };
+    let status = response.status();
+    if stalled.load(Ordering::Acquire) && (status.is_client_error() || status.is_server_error()) {
+        return too_slow(response, body_timeout, dialect);
+    }
+    response
+}
+
+/// Who reads the body knows only that it broke off.
+fn too_slow(response: Response<Body>, body_timeout: Duration, dialect: Dialect) -> Response<Body> {
+    let message = format!("Nothing of the body has come for {body_timeout:?}.");
+    let (mut parts, _) = response.into_parts();
+    let told = ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "body_timeout", message).response(dialect);
+    let (error, body) = told.into_parts();
+    for name in [CONTENT_LENGTH, CONTENT_ENCODING] {
+        parts.headers.remove(name);
+    }
+    parts.headers.extend(error.headers);
+    parts.headers.insert(CONNECTION, CLOSE);
+    parts.status = error.status;
+    Response::from_parts(parts, body)
+}
+
+/// Servers that disagree about which of both counts see different requests in the same bytes.
+fn two_lengths<B>(request: &Request<B>) -> Response<Body> {
+    let message = "The request has both `content-length` and `transfer-encoding`.";
+    let error = ApiError::protocol(StatusCode::BAD_REQUEST, "invalid_framing", message);
+    let mut response = error.response(Dialect::of(request.uri().path()));
+    response.headers_mut().insert(CONNECTION, CLOSE);
+    response
+}
+
+fn told(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&'static str>().copied()).unwrap_or("without a text")
+}
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
