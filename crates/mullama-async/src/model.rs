@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mullama_core::{
-    ChatRequest, EmbedInput, Embedding, EncodeOptions, Engine, EngineParams, GenerationParams, GenerationRequest, Model,
-    RequestPrompt, RerankScore, TokenId,
+    ChatRequest, EmbedInput, Embedding, EncodeOptions, Engine, EngineParams, GenerationParams, GenerationRequest,
+    Model, RequestPrompt, RerankScore, TokenId,
 };
 
 pub use loading::{AsyncModelBuilder, LoadProgress, Loading};

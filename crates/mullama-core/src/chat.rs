@@ -143,6 +143,7 @@ pub struct ChatPrompt {
     state: TemplateState,
     format: String,
     supports_thinking: bool,
+    continued: bool,
 }
 
 /// What `mullama_chat_render` returns.
@@ -196,6 +197,7 @@ impl ChatPrompt {
             },
             format: from.format_name,
             supports_thinking: from.supports_thinking,
+            continued: request.continue_final_message,
         })
     }
 
@@ -234,7 +236,7 @@ impl ChatPrompt {
     /// # Errors
     /// [`Error::Internal`]: llama.cpp cannot read its own parser.
     pub fn parser(&self) -> Result<ChatParser> {
-        ChatParser::new(&self.rendered, Arc::clone(&self.preparer))
+        ChatParser::new(&self.rendered, self.continued, Arc::clone(&self.preparer))
     }
 
     pub(crate) fn state(&self) -> &TemplateState {

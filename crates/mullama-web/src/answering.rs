@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
@@ -10,6 +10,7 @@ use futures_core::Stream as _;
 use http::request::Parts;
 use mullama_async::{BackendEvent, BackendRequest, BackendStream, BackendSummary, TokenDelta};
 use mullama_core::{ChatDelta, FinishReason, Priority};
+use tokio::time::{Sleep, sleep_until, timeout_at};
 
 use crate::error::{ApiError, ApiResult};
 use crate::id;
@@ -34,7 +35,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         for name in ["x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"] {
             let Some(value) = parts.headers.get(name) else { continue };
             let ms = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
-            let ms = ms.ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a time in ms, at least 1.")))?;
+            let ms =
+                ms.ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a time in ms, at least 1.")))?;
             timeout_ms = Some(timeout_ms.map_or(ms, |known: u64| known.min(ms)));
         }
         Ok(Self { notes: Notes::of(&parts.extensions), timeout_ms })
@@ -69,9 +71,13 @@ pub(crate) struct Answering {
     turn: usize,
     /// The first event, when it was waited for.
     first: Option<ApiResult<(usize, Event)>>,
+    /// The end of all patience with an engine that does not keep its time limit.
+    deadline: Option<Pin<Box<Sleep>>>,
     started: Instant,
     seen_token: bool,
     validator: Option<Arc<Validator>>,
+    /// The schema could not be enforced whole, which the caller was told.
+    relaxed: bool,
     listed: Listed,
     state: AppState,
 }
@@ -110,13 +116,18 @@ impl Answering {
         caller.notes.model(&model);
         let timeout = [caller.timeout_ms, state.config().request_timeout_ms].into_iter().flatten().min();
         let started = Instant::now();
+        let deadline = timeout.and_then(|ms| tokio::time::Instant::now().checked_add(Duration::from_millis(ms).saturating_add(GRACE)));
         let mut choices = Vec::with_capacity(requests.len());
         for mut request in requests {
             request.params.timeout_ms = [request.params.timeout_ms, timeout].into_iter().flatten().min();
             if state.config().cache_by_key {
                 request.cache_salt = caller.notes.key_name().map(str::to_owned);
             }
-            let stream = state.backend().submit(&model, request).await?;
+            let submitted = state.backend().submit(&model, request);
+            let stream = match deadline {
+                None => submitted.await?,
+                Some(deadline) => timeout_at(deadline, submitted).await.map_err(|_| late(started))??,
+            };
             choices.push(Choice { stream: Some(stream), text: String::new(), reasoning_tokens: 0, tokens: 0 });
         }
         let controls = choices.iter().filter_map(|choice| choice.stream.as_ref()).map(BackendStream::control).collect();
@@ -128,10 +139,12 @@ impl Answering {
             listed,
             id,
             model,
+            relaxed: !warnings.is_empty(),
             warnings,
             choices,
             turn: 0,
             first: None,
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
             started,
             seen_token: false,
             validator,
@@ -178,7 +191,15 @@ impl Answering {
                 }
             }
         }
-        if pending { Poll::Pending } else { Poll::Ready(None) }
+        if !pending {
+            return Poll::Ready(None);
+        }
+        if let Some(deadline) = &mut self.deadline {
+            ready!(deadline.as_mut().poll(context));
+            self.choices.iter_mut().for_each(|choice| choice.stream = None);
+            return Poll::Ready(Some(Err(late(self.started))));
+        }
+        Poll::Pending
     }
 
     /// How many choices there are.
@@ -214,7 +235,9 @@ impl Answering {
                 self.choices[index].stream = None;
                 self.end(index, *done).map(|end| Event::End(Box::new(end)))
             }
-            Some(Ok(other)) => Err(ApiError::internal(format!("the backend sent an event that is not known: {other:?}"))),
+            Some(Ok(other)) => {
+                Err(ApiError::internal(format!("the backend sent an event that is not known: {other:?}")))
+            }
             Some(Err(error)) => Err(error.into()),
             None => Err(ApiError::internal("the backend ended an answer without a word")),
         }
@@ -241,7 +264,7 @@ impl Answering {
         }
     }
 
-    fn end(&self, index: usize, done: BackendSummary) -> ApiResult<End> {
+    fn end(&mut self, index: usize, done: BackendSummary) -> ApiResult<End> {
         let choice = &self.choices[index];
         let finish_reason = match done.summary.finish_reason {
             FinishReason::Stop => "stop",
@@ -251,22 +274,31 @@ impl Answering {
             }
             FinishReason::Cancelled => "stop",
             FinishReason::Timeout if choice.tokens == 0 => {
-                return Err(mullama_core::Error::Timeout { what: "the request", limit: self.started.elapsed() }.into());
+                return Err(late(self.started));
             }
             _ => "length",
         };
         if finish_reason == "stop"
             && !self.listed.is_stopped()
+            && done.summary.stop.is_none()
             && let Some(validator) = &self.validator
         {
             let text = done.message.as_ref().map(mullama_core::ChatMessage::text);
-            validator.check(text.as_deref().unwrap_or(&choice.text))?;
+            match validator.check(text.as_deref().unwrap_or(&choice.text)) {
+                // What could not be enforced was told to be so: the answer is what was asked for, with one warning more.
+                Err(error) if self.relaxed => self.warnings.push(error.message),
+                checked => checked?,
+            }
         }
         if let Some(reason) = &done.unparsed {
             tracing::warn!(id = %self.id, %reason, "an answer does not have its template's form; it is told as text");
         }
         Ok(End { finish_reason, reasoning_tokens: choice.reasoning_tokens, done })
     }
+}
+
+fn late(started: Instant) -> ApiError {
+    mullama_core::Error::Timeout { what: "the request", limit: started.elapsed() }.into()
 }
 
 /// `service_tier`: "flex" is for work that nobody waits for.
@@ -276,3 +308,6 @@ pub(crate) fn priority(service_tier: Option<&str>) -> Priority {
         _ => Priority::Interactive,
     }
 }
+
+/// Engines end a request at its time limit, between two of their steps. This long after it nobody waits for them any more.
+const GRACE: Duration = Duration::from_secs(1);

@@ -130,7 +130,11 @@ impl WebConfig {
             return Err(Error::config("requests_per_minute", 0, "at least 1, or none"));
         }
         if let Some(key) = self.api_keys.iter().find(|key| key.trim().is_empty()) {
-            return Err(Error::config("api_keys", format!("a key of {} blanks", key.len()), "keys with some characters"));
+            return Err(Error::config(
+                "api_keys",
+                format!("a key of {} blanks", key.len()),
+                "keys with some characters",
+            ));
         }
         if let Some(origin) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
             return Err(Error::config("cors_origins", origin, "origins like `https://example.org`, or `*`"));

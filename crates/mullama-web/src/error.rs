@@ -170,11 +170,12 @@ impl ApiError {
         let mut response = (self.status, axum::Json(self.body(dialect))).into_response();
         let headers = response.headers_mut();
         if let Some(time) = self.retry_after {
-            headers.insert(RETRY_AFTER, time.as_secs_f64().ceil().clamp(1.0, 3_600.0).to_string().parse().unwrap_or(ONE));
+            headers
+                .insert(RETRY_AFTER, time.as_secs_f64().ceil().clamp(1.0, 3_600.0).to_string().parse().unwrap_or(ONE));
             let ms = HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
             headers.insert(HeaderName::from_static("retry-after-ms"), ms);
-        } else if self.status.is_server_error() {
-            // Clients of OpenAI's API try again after a 5xx, which here would only be the same work once more.
+        } else if self.status.is_server_error() || self.status == StatusCode::CONFLICT {
+            // Clients of OpenAI's API try again after these, which here would only be the same work once more.
             headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(Told(self.clone().into()));
@@ -219,9 +220,7 @@ impl From<mullama_async::Error> for ApiError {
         match error {
             Async::Core(error) => error.into(),
             Async::NoSuchModel { name } => Self::no_model(&name),
-            Async::BackendDown { retry_after, .. } => {
-                Self::unavailable("engine_restarted", told(&error), retry_after)
-            }
+            Async::BackendDown { retry_after, .. } => Self::unavailable("engine_restarted", told(&error), retry_after),
             Async::Overloaded { retry_after, .. } => Self::of_kind(error.kind(), told(&error), Some(retry_after)),
             Async::LoadModel { ref name, .. } => {
                 // Its causes name files of this machine; they are for the log.

@@ -42,6 +42,14 @@ pub(crate) fn body_error(rejection: &BytesRejection) -> ApiError {
         let message = "The body is larger than this server takes.";
         return ApiError::protocol(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message);
     }
+    let mut cause = std::error::Error::source(rejection);
+    while let Some(error) = cause {
+        if error.is::<crate::server::Stalled>() {
+            let message = "The body stopped coming.";
+            return ApiError::protocol(StatusCode::REQUEST_TIMEOUT, "body_timeout", message);
+        }
+        cause = error.source();
+    }
     ApiError::protocol(StatusCode::BAD_REQUEST, "body_incomplete", "The body could not be read to its end.")
 }
 
@@ -56,7 +64,8 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> ApiResult<(T, Vec<String
         }
     };
     let traced = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let value = serde_ignored::deserialize(traced, &mut note).map_err(|error| explain(&error, &track.path().to_string()))?;
+    let value =
+        serde_ignored::deserialize(traced, &mut note).map_err(|error| explain(&error, &track.path().to_string()))?;
     json.end().map_err(|error| explain(&error, ""))?;
     Ok((value, ignored))
 }

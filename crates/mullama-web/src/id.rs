@@ -8,7 +8,8 @@ pub(crate) fn new(prefix: &str) -> String {
     if let Err(error) = getrandom::fill(&mut bytes) {
         // The keys of the standard library's hash maps come from the same source, and were drawn earlier.
         tracing::warn!(%error, "the system gives no random numbers");
-        bytes[..8].copy_from_slice(&std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), prefix).to_le_bytes());
+        bytes[..8]
+            .copy_from_slice(&std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), prefix).to_le_bytes());
     }
     let mut id = String::with_capacity(prefix.len() + 24);
     id.push_str(prefix);

@@ -65,5 +65,6 @@ pub(crate) async fn page() -> Response {
     // It loads nothing from elsewhere, and says so.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
                   frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-    ([(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))], Html(include_str!("page/docs.html"))).into_response()
+    ([(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))], Html(include_str!("page/docs.html")))
+        .into_response()
 }

@@ -41,12 +41,7 @@ pub(crate) struct Listed {
 
 impl Running {
     /// Lists an answer until what this gives is dropped.
-    pub(crate) fn list(
-        &self,
-        id: &str,
-        controls: Vec<Arc<dyn GenerationControl>>,
-        key: Option<&str>,
-    ) -> Listed {
+    pub(crate) fn list(&self, id: &str, controls: Vec<Arc<dyn GenerationControl>>, key: Option<&str>) -> Listed {
         let answer = Answer { controls, key: key.map(str::to_owned), stopped: false };
         self.state().going.insert(id.to_owned(), answer);
         Listed { running: self.clone(), id: id.to_owned() }

@@ -31,6 +31,7 @@ use crate::state::AppState;
 use accept::Acceptor;
 use connection::Settings;
 
+pub(crate) use body::Stalled;
 pub use config::ServerConfig;
 pub use signal::signal as shutdown_signal;
 

@@ -61,7 +61,9 @@ fn write(to: &mut BytesMut, name: Option<&str>, value: &impl Serialize) {
     if let Err(error) = serde_json::to_writer((&mut *to).writer(), value) {
         tracing::error!(%error, "an event cannot be written as JSON");
         to.truncate(before);
-        to.put_slice(b"{\"error\":{\"message\":\"internal error\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
+        to.put_slice(
+            b"{\"error\":{\"message\":\"internal error\",\"type\":\"server_error\",\"param\":null,\"code\":null}}",
+        );
     }
     to.put_slice(b"\n\n");
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_util::future::FutureExt as _;
 use futures_util::stream;
-use mullama_core::{
-    CancelHandle, ChatParser, Error as CoreError, FinishReason, Summary, TokenEvent,
-};
+use mullama_core::{CancelHandle, ChatParser, Error as CoreError, FinishReason, Summary, TokenEvent};
 
 use super::{BackendEvent, BackendStream, BackendSummary, GenerationControl, TokenDelta};
 use crate::blocking;

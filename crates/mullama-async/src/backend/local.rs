@@ -1,22 +1,27 @@
 //! The backend that computes in this process.
 
+mod builder;
+mod known;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mullama_core::{
-    ChatRequest, ChatTemplate, EmbedInput, Embedding, EncodeOptions, Engine, EngineParams, GenerationRequest, Lora, Model,
-    RequestPrompt, TokenId,
+    ChatRequest, ChatTemplate, EmbedInput, Embedding, EncodeOptions, Engine, GenerationRequest, Model, RequestPrompt,
+    TokenId,
 };
 
-use super::info::{Adapter, BackendModel, BackendStats, ModelInfo};
+use super::info::{BackendModel, BackendStats};
 use super::request::{BackendPrompt, BackendRequest, RenderedPrompt, RerankOutput};
 use super::{BackendFuture, BackendStream, InferenceBackend, answer};
 use crate::blocking;
 use crate::error::{Error, Result};
-use crate::model::{AsyncModel, ModelSource};
+use crate::model::AsyncModel;
 use crate::pool::{EnginePool, ModelState};
+pub use builder::LocalBackendBuilder;
+use known::Known;
 
 /// Engines in this process, as a backend. Cheap to clone.
 ///
@@ -56,14 +61,6 @@ struct Registered {
     name: String,
     aliases: Vec<String>,
     created: u64,
-}
-
-/// A model that was loaded once.
-struct Known {
-    info: ModelInfo,
-    names: Vec<String>,
-    /// What requests get that name no adapters.
-    scales: Mutex<Vec<f32>>,
 }
 
 impl LocalBackend {
@@ -265,7 +262,10 @@ impl InferenceBackend for LocalBackend {
                 model.engine_now().map(|engine| (name, 0, engine)).into_iter().collect()
             }
         };
-        engines.into_iter().map(|(model, engine, running)| BackendStats { model, engine, stats: running.stats() }).collect()
+        engines
+            .into_iter()
+            .map(|(model, engine, running)| BackendStats { model, engine, stats: running.stats() })
+            .collect()
     }
 
     fn load<'a>(&'a self, model: &'a str) -> BackendFuture<'a, Result<()>> {
@@ -329,120 +329,6 @@ impl Inner {
     }
 }
 
-impl Known {
-    fn of(model: &Model, params: Option<&EngineParams>) -> Self {
-        let name = |(lora, _): &(Lora, f32)| lora.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self {
-            info: describe(model, params),
-            names: model.lora().iter().map(name).collect(),
-            scales: Mutex::new(model.lora().iter().map(|(_, scale)| *scale).collect()),
-        }
-    }
-
-    fn scales(&self) -> MutexGuard<'_, Vec<f32>> {
-        self.scales.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn list(&self) -> Vec<Adapter> {
-        let scales = self.scales().clone();
-        let pairs = self.names.iter().zip(scales).enumerate();
-        pairs.map(|(id, (name, scale))| Adapter { id, name: name.clone(), scale }).collect()
-    }
-
-    fn set(&self, scales: &[(usize, f32)]) {
-        let wanted = |id: usize| scales.iter().rev().find(|(number, _)| *number == id).map_or(0.0, |(_, scale)| *scale);
-        self.scales().iter_mut().enumerate().for_each(|(id, scale)| *scale = wanted(id));
-    }
-
-    /// What is to be computed with; `None`: as the model was loaded.
-    fn adapters(&self, model: &Model, wanted: Option<Vec<(usize, f32)>>) -> Result<Option<Vec<(Lora, f32)>>> {
-        let loaded = model.lora();
-        let wanted = match wanted {
-            Some(wanted) => wanted,
-            None => {
-                let scales = self.scales();
-                if scales.iter().zip(loaded).all(|(scale, (_, given))| scale == given) {
-                    return Ok(None);
-                }
-                scales.iter().copied().enumerate().collect()
-            }
-        };
-        let find = |(id, scale): (usize, f32)| match loaded.get(id) {
-            Some((lora, _)) if scale.is_finite() => Ok((lora.clone(), scale)),
-            Some(_) => Err(Error::parameter("lora", scale, "scales that are finite numbers")),
-            None => Err(Error::parameter("lora", id, "numbers of adapters that the model was loaded with")),
-        };
-        let found = wanted.into_iter().map(find).collect::<Result<Vec<_>>>()?;
-        Ok(Some(found.into_iter().filter(|(_, scale)| *scale != 0.0).collect()))
-    }
-}
-
-/// Which models there are. Made by [`LocalBackend::builder`]; ends with [`LocalBackendBuilder::build`].
-#[derive(Debug)]
-#[must_use]
-pub struct LocalBackendBuilder {
-    models: Vec<(String, ModelSource, EngineParams)>,
-    aliases: Vec<(String, String)>,
-    keep_alive: Option<Duration>,
-    max_memory_bytes: Option<u64>,
-}
-
-impl LocalBackendBuilder {
-    /// Adds a model. It is loaded when it is first needed, or by [`InferenceBackend::load`].
-    pub fn model(mut self, name: impl Into<String>, source: impl Into<ModelSource>, params: EngineParams) -> Self {
-        self.models.push((name.into(), source.into(), params));
-        self
-    }
-
-    /// Another name for a model.
-    pub fn alias(mut self, name: impl Into<String>, alias: impl Into<String>) -> Self {
-        self.aliases.push((name.into(), alias.into()));
-        self
-    }
-
-    /// A model that nobody has used for this long is unloaded. Default, and `None`: never.
-    pub fn keep_alive(mut self, time: impl Into<Option<Duration>>) -> Self {
-        self.keep_alive = time.into();
-        self
-    }
-
-    /// What all models together may take; see [`EnginePool`]. Default: no limit.
-    pub fn max_memory_bytes(mut self, bytes: u64) -> Self {
-        self.max_memory_bytes = Some(bytes);
-        self
-    }
-
-    /// Makes the backend. Nothing is loaded.
-    ///
-    /// # Errors
-    /// [`Error::InvalidParameter`] without a model, or for an alias of a model that is not there;
-    /// [`Error::DuplicateModel`] for a name that is given twice; those of [`EnginePool::register`].
-    pub fn build(self) -> Result<LocalBackend> {
-        let created = now();
-        let mut models: Vec<Registered> = Vec::with_capacity(self.models.len());
-        let mut pool = EnginePool::builder().keep_alive(self.keep_alive);
-        if let Some(bytes) = self.max_memory_bytes {
-            pool = pool.max_memory_bytes(bytes);
-        }
-        for (name, source, params) in self.models {
-            models.push(Registered { name: name.clone(), aliases: Vec::new(), created });
-            pool = pool.register(name, source, params, 1);
-        }
-        if models.is_empty() {
-            return Err(Error::parameter("models", "empty", "at least one model"));
-        }
-        let pool = pool.build()?;
-        for (name, alias) in self.aliases {
-            if models.iter().any(|model| model.name == alias || model.aliases.contains(&alias)) {
-                return Err(Error::DuplicateModel { name: alias });
-            }
-            let model = models.iter_mut().find(|model| model.name == name);
-            model.ok_or_else(|| Error::NoSuchModel { name: name.clone() })?.aliases.push(alias);
-        }
-        Ok(LocalBackend { inner: Arc::new(Inner { models, source: Source::Pool(pool), known: Mutex::default() }) })
-    }
-}
-
 /// The tokens of a prompt for filling in the middle, as llama.cpp's server makes them: prefix, suffix, middle.
 async fn infill(model: &AsyncModel, prefix: String, suffix: String) -> Result<Vec<TokenId>> {
     let tokenizer = model.model().tokenizer();
@@ -466,37 +352,6 @@ async fn infill(model: &AsyncModel, prefix: String, suffix: String) -> Result<Ve
         Ok::<_, Error>(tokens)
     };
     blocking::run("tokenizing a text", encode).await?
-}
-
-fn describe(model: &Model, params: Option<&EngineParams>) -> ModelInfo {
-    let tokenizer = model.tokenizer();
-    let name = |token: Option<TokenId>| {
-        let bytes = token.and_then(|token| tokenizer.piece(token, true).ok()).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let pooling = model.metadata().into_iter().find(|(key, _)| key.ends_with(".pooling_type")).map(|(_, value)| value);
-    let pooled = pooling.as_deref().is_some_and(|kind| kind != "0");
-    ModelInfo {
-        description: model.description(),
-        architecture: model.metadata_value("general.architecture").unwrap_or_default(),
-        file_type: model.file_type(),
-        file: model.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        parameters: model.parameter_count(),
-        size: model.size(),
-        vocabulary: tokenizer.vocabulary_size() as u64,
-        context_trained: model.context_length(),
-        context: params.map_or(0, |params| params.context.length),
-        sequences: params.map_or(0, |params| params.sequences),
-        embedding_length: model.embedding_length(),
-        generates: model.has_decoder() && !model.has_encoder() && !pooled,
-        ranks: pooling.as_deref() == Some("4"),
-        chat_template: model.chat_template_source(),
-        capabilities: model.chat_template().and_then(|template| template.capabilities()).unwrap_or_default(),
-        bos: name(tokenizer.bos()),
-        eos: name(tokenizer.eos()),
-        infills: tokenizer.fim_prefix().is_some() && tokenizer.fim_suffix().is_some() && tokenizer.fim_middle().is_some(),
-        fingerprint: model.fingerprint().iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
-    }
 }
 
 fn now() -> u64 {

@@ -54,7 +54,12 @@ pub(crate) fn run(args: &Bench, ui: &Ui) -> Result<()> {
 
     let about = server.as_ref().map(|server| server.about.clone());
     let mut report = Report::new(source.name(), &model, &params, sizes.clone()).with(about, args.note.clone());
-    let bench = Running { setup: Setup { model, params, priority: args.engine.priority.unwrap_or_default() }, sizes, server, ui };
+    let bench = Running {
+        setup: Setup { model, params, priority: args.engine.priority.unwrap_or_default() },
+        sizes,
+        server,
+        ui,
+    };
     // A place that cannot be written is told before the work is done, not after.
     keep(&report, args)?;
     let mut heading = report.caption();

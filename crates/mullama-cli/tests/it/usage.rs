@@ -113,9 +113,20 @@ fn a_picture_tower_is_told_from_a_language_model() {
 #[test]
 fn every_command_has_a_help_that_fits() {
     let list = mullama(&["--help"]).ok();
-    for name in
-        ["run", "chat", "serve", "tokenize", "embed", "rerank", "info", "quantize", "bench", "devices", "completions", "man"]
-    {
+    for name in [
+        "run",
+        "chat",
+        "serve",
+        "tokenize",
+        "embed",
+        "rerank",
+        "info",
+        "quantize",
+        "bench",
+        "devices",
+        "completions",
+        "man",
+    ] {
         assert!(list.contains(&format!("\n  {name} ")), "{name}");
         let help = mullama(&[name, "--help"]);
         assert_eq!(help.err, "");

@@ -24,6 +24,8 @@ pub struct ChatParser {
     text: String,
     /// What the deltas so far add up to.
     told: Message,
+    /// Of a message that is continued: what the parse tells of its beginning, which is not the model's answer.
+    begun: Message,
     ids: Vec<String>,
 }
 
@@ -84,9 +86,15 @@ fn null_is_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D:
 }
 
 impl ChatParser {
-    pub(super) fn new(rendered: &str, preparer: Arc<Preparer>) -> Result<Self> {
+    pub(super) fn new(rendered: &str, continued: bool, preparer: Arc<Preparer>) -> Result<Self> {
         let ptr = ChatParserPtr::new(rendered).map_err(|what| Error::Internal { what })?;
-        Ok(Self { ptr: Arc::new(ptr), preparer, text: String::new(), told: Message::default(), ids: Vec::new() })
+        let (told, begun) = (Message::default(), Message::default());
+        let mut parser = Self { ptr: Arc::new(ptr), preparer, text: String::new(), told, begun, ids: Vec::new() };
+        if continued {
+            parser.begun = parser.run(true).unwrap_or_default();
+            parser.told = parser.begun.clone();
+        }
+        Ok(parser)
     }
 
     /// Parses a whole answer.
@@ -122,8 +130,15 @@ impl ChatParser {
         Ok(self.conclude(parsed))
     }
 
-    fn conclude(mut self, parsed: Message) -> (Vec<ChatDelta>, ChatMessage) {
+    fn conclude(mut self, mut parsed: Message) -> (Vec<ChatDelta>, ChatMessage) {
         let deltas = self.tell(parsed.clone());
+        let without = |text: &mut String, begun: &str| {
+            if text.starts_with(begun) {
+                text.drain(..begun.len());
+            }
+        };
+        without(&mut parsed.content, &self.begun.content);
+        without(&mut parsed.reasoning_content, &self.begun.reasoning_content);
         let calls = parsed.tool_calls.into_iter().enumerate().map(|(index, call)| ToolCall {
             id: self.id(index, &call.id),
             function: FunctionCall { name: call.function.name, arguments: call.function.arguments },
@@ -145,7 +160,7 @@ impl ChatParser {
         match self.run(true) {
             Ok(parsed) => Ok(self.conclude(parsed)),
             Err(Error::ChatParse { .. }) => {
-                let content = self.text.clone();
+                let content = format!("{}{}", self.begun.content, self.text);
                 Ok(self.conclude(Message { content, ..Message::default() }))
             }
             Err(other) => Err(other),
@@ -161,6 +176,7 @@ impl ChatParser {
             preparer: Arc::clone(&self.preparer),
             text: self.text.clone(),
             told: self.told.clone(),
+            begun: self.begun.clone(),
             ids: self.ids.clone(),
         }
     }

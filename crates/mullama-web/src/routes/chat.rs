@@ -3,9 +3,9 @@
 mod stream;
 pub(crate) mod translate;
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use mullama_async::{BackendPrompt, BackendRequest};
 use mullama_core::{ChatMessage, TokenLogprob};
 

@@ -43,7 +43,10 @@ pub(crate) async fn completions(
     let usage = request.stream_options.and_then(|options| options.include_usage) == Some(true);
     let (work, plan) = plan(&state, request).await?;
     if stream && plan.keep < plan.computed {
-        return Err(ApiError::invalid("best_of", "`best_of` above `n` cannot be streamed: which is best shows at the end."));
+        return Err(ApiError::invalid(
+            "best_of",
+            "`best_of` above `n` cannot be streamed: which is best shows at the end.",
+        ));
     }
     let mut answering = Answering::start(&state, &caller, work).await?;
     if stream {
@@ -70,12 +73,17 @@ async fn plan(state: &AppState, mut request: CompletionRequest) -> ApiResult<(Wo
         return Err(ApiError::invalid("prompt", "`prompt` is empty; give a text or tokens."));
     }
     let keep = choices(state, request.n)?;
-    let computed = request.best_of.map_or(Ok(keep), |best| choices(state, Some(best)).map_err(|error| error.param("best_of")))?;
+    let computed =
+        request.best_of.map_or(Ok(keep), |best| choices(state, Some(best)).map_err(|error| error.param("best_of")))?;
     if computed < keep {
-        return Err(ApiError::invalid("best_of", format!("`best_of` is {computed}, but must be at least `n`, which is {keep}.")));
+        return Err(ApiError::invalid(
+            "best_of",
+            format!("`best_of` is {computed}, but must be at least `n`, which is {keep}."),
+        ));
     }
     if prompts.len().saturating_mul(computed as usize) > state.config().max_inputs {
-        let message = format!("{} prompts times {computed} answers are more than {}.", prompts.len(), state.config().max_inputs);
+        let message =
+            format!("{} prompts times {computed} answers are more than {}.", prompts.len(), state.config().max_inputs);
         return Err(ApiError::invalid("prompt", message));
     }
     let mut params = request.sampling().over(&state.config().defaults)?;

@@ -38,7 +38,10 @@ pub(crate) async fn embeddings(
     }
     let most = state.config().max_inputs;
     if inputs.len() > most {
-        return Err(ApiError::invalid("input", format!("`input` has {} texts, but at most {most} are taken.", inputs.len())));
+        return Err(ApiError::invalid(
+            "input",
+            format!("`input` has {} texts, but at most {most} are taken.", inputs.len()),
+        ));
     }
     let inputs = inputs.into_iter().enumerate().map(|(index, input)| text(&state, index, input));
     let vectors = state.backend().embed(&model, inputs.collect::<ApiResult<_>>()?).await.map_err(|error| {
@@ -85,7 +88,10 @@ fn cut(state: &AppState, mut vector: Vec<f32>, dimensions: Option<i64>) -> ApiRe
     let has = vector.len();
     let length = usize::try_from(wanted).ok().filter(|length| (1..=has).contains(length));
     let length = length.ok_or_else(|| {
-        ApiError::invalid("dimensions", format!("`dimensions` is {wanted}, but the model's vectors have {has} numbers."))
+        ApiError::invalid(
+            "dimensions",
+            format!("`dimensions` is {wanted}, but the model's vectors have {has} numbers."),
+        )
     })?;
     if length == has {
         return Ok(vector);

@@ -20,7 +20,10 @@ use crate::wire::sampling::LoraScale;
         (status = "4XX", description = "There is no such model", body = crate::wire::error::ErrorBody),
     ),
 )]
-pub(crate) async fn list(State(state): State<AppState>, Query(which): Query<Which>) -> ApiResult<Json<Vec<LoraAdapter>>> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Query(which): Query<Which>,
+) -> ApiResult<Json<Vec<LoraAdapter>>> {
     let adapters = find(&state, which.name())?.adapters;
     let told = adapters.into_iter().map(|one| LoraAdapter { id: one.id, path: one.name, scale: one.scale });
     Ok(Json(told.collect()))

@@ -477,7 +477,9 @@ impl<'de> Deserialize<'de> for ToolChoice {
             type Value = ToolChoice;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"none\", \"auto\", \"required\", {\"type\":\"function\",...} or {\"type\":\"allowed_tools\",...}")
+                f.write_str(
+                    "\"none\", \"auto\", \"required\", {\"type\":\"function\",...} or {\"type\":\"allowed_tools\",...}",
+                )
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -525,9 +527,12 @@ impl<'de> Deserialize<'de> for ToolChoice {
                     Object::AllowedTools { allowed_tools, mode, tools } => {
                         let (mode, tools) = match allowed_tools {
                             Some(allowed) => (allowed.mode, allowed.tools),
-                            None => (mode.unwrap_or(Mode::Auto), tools.ok_or_else(|| A::Error::missing_field("tools"))?),
+                            None => {
+                                (mode.unwrap_or(Mode::Auto), tools.ok_or_else(|| A::Error::missing_field("tools"))?)
+                            }
                         };
-                        let names = tools.into_iter().map(|tool| name(tool.function, tool.name)).collect::<Result<_, _>>()?;
+                        let names =
+                            tools.into_iter().map(|tool| name(tool.function, tool.name)).collect::<Result<_, _>>()?;
                         Ok(ToolChoice::Allowed { required: mode == Mode::Required, names })
                     }
                 }
@@ -541,7 +546,8 @@ impl utoipa::PartialSchema for ToolChoice {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
         let names = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["none", "auto", "required"]));
-        let object = ObjectBuilder::new().description(Some("`{\"type\":\"function\",\"function\":{\"name\"}}`, or `allowed_tools`"));
+        let object = ObjectBuilder::new()
+            .description(Some("`{\"type\":\"function\",\"function\":{\"name\"}}`, or `allowed_tools`"));
         OneOfBuilder::new().item(names).item(object).into()
     }
 }

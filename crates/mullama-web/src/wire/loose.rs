@@ -174,7 +174,9 @@ impl<'de> Deserialize<'de> for Inputs {
 
                             fn visit_u64<E: Error>(self, number: u64) -> Result<Item, E> {
                                 let token = i32::try_from(number);
-                                token.map(Item::Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+                                token
+                                    .map(Item::Number)
+                                    .map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
                             }
                         }
                         from.deserialize_any(Which)
@@ -187,7 +189,9 @@ impl<'de> Deserialize<'de> for Inputs {
                         Item::Whole(item) => many.push(item),
                     }
                     if !tokens.is_empty() && !many.is_empty() {
-                        return Err(A::Error::custom("tokens stand beside texts or lists: give each list of tokens alone"));
+                        return Err(A::Error::custom(
+                            "tokens stand beside texts or lists: give each list of tokens alone",
+                        ));
                     }
                 }
                 Ok(if tokens.is_empty() { Inputs::Many(many) } else { Inputs::Tokens(tokens) })

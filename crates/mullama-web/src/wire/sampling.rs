@@ -205,7 +205,8 @@ impl Sampling {
         sampling.ignore_eos = self.ignore_eos.unwrap_or(sampling.ignore_eos);
         if let Some(k) = self.top_k {
             // llama.cpp takes everything below 1 for "all".
-            sampling.top_k = if k < 1 { 0 } else { u32::try_from(k).map_err(|_| range("top_k", k, "up to 4,294,967,295"))? };
+            sampling.top_k =
+                if k < 1 { 0 } else { u32::try_from(k).map_err(|_| range("top_k", k, "up to 4,294,967,295"))? };
         }
         if let Some(breakers) = self.dry_sequence_breakers {
             sampling.dry_sequence_breakers = breakers;

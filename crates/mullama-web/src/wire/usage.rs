@@ -71,8 +71,9 @@ pub(crate) struct Timings {
 
 impl Timings {
     pub(crate) fn of(summary: &Summary) -> Self {
-        let CoreTimings { prompt_n, prompt_ms, prompt_per_second, predicted_n, predicted_ms, predicted_per_second, .. } =
-            summary.timings;
+        let CoreTimings {
+            prompt_n, prompt_ms, prompt_per_second, predicted_n, predicted_ms, predicted_per_second, ..
+        } = summary.timings;
         let each = |ms: f64, n: u32| if n == 0 { 0.0 } else { ms / f64::from(n) };
         Self {
             cache_n: summary.usage.cached_tokens,

@@ -154,7 +154,9 @@ impl<D: Decoder> Schedule<D> {
         let Some(patience) = self.patience() else {
             let budget = self.pace.prompt_tokens(None);
             // The end of a prompt in a step of its own would cost more than it does here.
-            return prompts.first().map_or(budget, |(_, left)| if *left <= 2 * budget { budget.max(*left) } else { budget });
+            return prompts
+                .first()
+                .map_or(budget, |(_, left)| if *left <= 2 * budget { budget.max(*left) } else { budget });
         };
         let budget = self.pace.prompt_tokens(Some(patience));
         // A step that gives their first token to as many as wait for their next one is worth its time: small steps cost

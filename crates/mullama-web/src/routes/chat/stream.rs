@@ -14,7 +14,9 @@ use crate::answering::{Answering, End, Event};
 use crate::error::Dialect;
 use crate::sse;
 use crate::state::AppState;
-use crate::wire::chat::{ChatChunk, ChatCompletionRequest, ChunkChoice, Delta, FunctionChunk, FunctionKind, ToolCallChunk};
+use crate::wire::chat::{
+    ChatChunk, ChatCompletionRequest, ChunkChoice, Delta, FunctionChunk, FunctionKind, ToolCallChunk,
+};
 use crate::wire::logprobs::ChatLogprobs;
 use crate::wire::usage::{Timings, Usage};
 
@@ -26,9 +28,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn of(request: &ChatCompletionRequest) -> Self {
-        Self {
-            usage: request.stream_options.and_then(|options| options.include_usage) == Some(true),
-        }
+        Self { usage: request.stream_options.and_then(|options| options.include_usage) == Some(true) }
     }
 }
 
@@ -49,8 +49,30 @@ struct Chunks {
 #[derive(Debug, Default)]
 struct Choice {
     begun: bool,
+    /// Calls of tools that began.
+    calls: usize,
     /// Of tokens whose text is not certain yet.
     logprobs: Vec<TokenLogprob>,
+}
+
+/// What comes with a delta.
+#[derive(Debug, Default)]
+struct Beside {
+    finish_reason: Option<&'static str>,
+    logprobs: Option<ChatLogprobs>,
+    timings: Option<Timings>,
+}
+
+impl Choice {
+    /// Clients count calls from 0, and lose or break on pieces of those that they have not seen begin.
+    fn follows(&mut self, delta: &ChatDelta) -> bool {
+        let ChatDelta::ToolCall(call) = delta else { return true };
+        if call.id.is_some() && call.name.is_some() && call.index == self.calls {
+            self.calls += 1;
+            return true;
+        }
+        call.index < self.calls
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +120,14 @@ impl Stream for Chunks {
 impl Chunks {
     fn deltas(&mut self, out: &mut BytesMut, index: usize, deltas: Vec<ChatDelta>) {
         for delta in deltas {
+            if !self.choices[index].follows(&delta) {
+                tracing::warn!(id = %self.answering.id, "the backend sent a piece of a call that never began");
+                continue;
+            }
             self.begin(out, index);
             let logprobs = std::mem::take(&mut self.choices[index].logprobs);
-            self.one(out, index, write(delta), (None, ChatLogprobs::of(&logprobs)), None);
+            let logprobs = ChatLogprobs::of(&logprobs);
+            self.one(out, index, write(delta), Beside { logprobs, ..Beside::default() });
         }
     }
 
@@ -108,7 +135,7 @@ impl Chunks {
     fn begin(&mut self, out: &mut BytesMut, index: usize) {
         if !std::mem::replace(&mut self.choices[index].begun, true) {
             let delta = Delta { role: Some("assistant"), content: Some(Cow::Borrowed("")), ..Delta::default() };
-            self.one(out, index, delta, (None, None), None);
+            self.one(out, index, delta, Beside::default());
             self.answering.warnings.clear();
         }
     }
@@ -121,18 +148,12 @@ impl Chunks {
         let logprobs = std::mem::take(&mut self.choices[index].logprobs);
         let timings = Timings::of(&end.done.summary);
         self.usage.add(&end.done.summary.usage, end.reasoning_tokens);
-        let end = (Some(end.finish_reason), ChatLogprobs::of(&logprobs));
-        self.one(out, index, Delta::default(), end, Some(timings));
+        let (finish_reason, logprobs) = (Some(end.finish_reason), ChatLogprobs::of(&logprobs));
+        self.one(out, index, Delta::default(), Beside { finish_reason, logprobs, timings: Some(timings) });
     }
 
-    fn one(
-        &self,
-        out: &mut BytesMut,
-        index: usize,
-        delta: Delta<'_>,
-        (finish_reason, logprobs): (Option<&'static str>, Option<ChatLogprobs>),
-        timings: Option<Timings>,
-    ) {
+    fn one(&self, out: &mut BytesMut, index: usize, delta: Delta<'_>, beside: Beside) {
+        let Beside { finish_reason, logprobs, timings } = beside;
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let usage = self.options.usage.then_some(None);
         self.chunk(out, vec![ChunkChoice { index, delta, finish_reason, logprobs }], usage, timings);

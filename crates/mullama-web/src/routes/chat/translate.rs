@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mullama_core::{
-    ChatMessage, ChatRequest, ContentPart, FunctionCall, GenerationParams, Grammar, ResponseFormat as CoreFormat, Role, Tool,
-    ToolCall, ToolChoice as CoreChoice,
+    ChatMessage, ChatRequest, ContentPart, FunctionCall, GenerationParams, Grammar, ResponseFormat as CoreFormat, Role,
+    Tool, ToolCall, ToolChoice as CoreChoice,
 };
 use serde_json::{Map, Value};
 
@@ -12,8 +12,8 @@ use crate::error::{ApiError, ApiResult};
 use crate::state::AppState;
 use crate::structured::{self, Validator};
 use crate::wire::chat::{
-    ChatCompletionRequest, Message, MessageContent, MessagePart, MessageRole, ReasoningEffort, ResponseFormat, ToolChoice,
-    ToolSpec,
+    ChatCompletionRequest, Message, MessageContent, MessagePart, MessageRole, ReasoningEffort, ResponseFormat,
+    ToolChoice, ToolSpec,
 };
 use crate::wire::sampling::{limit, range};
 
@@ -146,9 +146,10 @@ fn form(format: Option<ResponseFormat>, json_schema: Option<Value>) -> ApiResult
         }
     };
     match (form, json_schema) {
-        (Some(_), Some(_)) => {
-            Err(ApiError::invalid("json_schema", "Give the schema in `response_format` or in `json_schema`, not in both."))
-        }
+        (Some(_), Some(_)) => Err(ApiError::invalid(
+            "json_schema",
+            "Give the schema in `response_format` or in `json_schema`, not in both.",
+        )),
         (None, Some(schema)) => Ok(Some((schema, false, "json_schema"))),
         (form, None) => Ok(form),
     }
@@ -172,7 +173,10 @@ fn tools(
         }
     };
     if let Some(name) = only.iter().flatten().find(|name| !has(name)) {
-        return Err(ApiError::invalid("tool_choice", format!("`tool_choice` names `{name}`, which is not in `tools`.")));
+        return Err(ApiError::invalid(
+            "tool_choice",
+            format!("`tool_choice` names `{name}`, which is not in `tools`."),
+        ));
     }
     if choice == CoreChoice::Required && specs.is_empty() {
         return Err(ApiError::invalid("tool_choice", "`tool_choice` asks for a call, but there are no `tools`."));
@@ -184,8 +188,7 @@ fn tools(
         }
         if let Some(schema) = &function.parameters {
             let param = format!("tools[{index}].function.parameters");
-            let plan = structured::plan(schema, function.strict == Some(true), param)?;
-            warnings.extend(plan.warnings);
+            warnings.extend(structured::warnings(schema, function.strict == Some(true), param)?);
         }
         chat.tools.push(Tool {
             name: function.name,

@@ -119,7 +119,8 @@ async fn answer(
     while let Some(event) = answering.next().await {
         let (index, piece) = piece(&answering, event?, tokens);
         let one = &mut whole[index];
-        let (content, tokens) = (format!("{}{}", one.content, piece.content), [&one.tokens[..], &piece.tokens].concat());
+        let (content, tokens) =
+            (format!("{}{}", one.content, piece.content), [&one.tokens[..], &piece.tokens].concat());
         let likely = [&one.completion_probabilities[..], &piece.completion_probabilities].concat();
         *one = NativeCompletion { content, tokens, completion_probabilities: likely, ..piece };
     }

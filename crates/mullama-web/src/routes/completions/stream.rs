@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use mullama_core::TokenLogprob;
+use mullama_async::TokenDelta;
 
 use super::{Plan, told};
 use crate::answering::{Answering, Event};
@@ -18,7 +18,8 @@ use crate::wire::completion::{Completion, CompletionChoice};
 use crate::wire::usage::{Timings, Usage};
 
 pub(super) fn response(state: &AppState, answering: Answering, plan: Plan, usage: bool) -> Response {
-    let offsets = (0..answering.len()).map(|index| plan.echo.get(index / plan.computed).map_or(0, |echo| echo.chars().count()));
+    let offsets =
+        (0..answering.len()).map(|index| plan.echo.get(index / plan.computed).map_or(0, |echo| echo.chars().count()));
     let chunks = Chunks {
         offsets: offsets.collect(),
         begun: vec![plan.echo.is_empty(); answering.len()],
@@ -55,7 +56,7 @@ impl Stream for Chunks {
             match event {
                 Some(Ok((index, Event::Tokens(delta)))) => {
                     if !delta.text.is_empty() || !delta.logprobs.is_empty() {
-                        self.piece(&mut out, index, &delta.text, &delta.logprobs, None);
+                        self.piece(&mut out, index, &delta, None);
                     }
                 }
                 Some(Ok((index, Event::End(end)))) => {
@@ -65,7 +66,7 @@ impl Stream for Chunks {
                         self.prompt_tokens = self.prompt_tokens.saturating_add(summary.usage.prompt_tokens);
                     }
                     let how = Some((end.finish_reason, Timings::of(summary)));
-                    self.piece(&mut out, index, &end.done.last.text, &end.done.last.logprobs, how);
+                    self.piece(&mut out, index, &end.done.last, how);
                 }
                 Some(Err(error)) => {
                     self.answering.failed(&error);
@@ -92,22 +93,15 @@ impl Stream for Chunks {
 }
 
 impl Chunks {
-    fn piece(
-        &mut self,
-        out: &mut BytesMut,
-        index: usize,
-        text: &str,
-        logprobs: &[TokenLogprob],
-        end: Option<(&'static str, Timings)>,
-    ) {
+    fn piece(&mut self, out: &mut BytesMut, index: usize, delta: &TokenDelta, end: Option<(&'static str, Timings)>) {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let mut whole = String::new();
         if !std::mem::replace(&mut self.begun[index], true) {
             whole.push_str(self.plan.echo.get(index / self.plan.computed).map_or("", String::as_str));
         }
-        whole.push_str(text);
-        let logprobs = told(logprobs, self.offsets[index]);
-        self.offsets[index] += text.chars().count();
+        whole.push_str(&delta.text);
+        let logprobs = told(&delta.logprobs, self.offsets[index]);
+        self.offsets[index] += delta.text.chars().count();
         let (finish_reason, timings) = end.unzip();
         let choice = CompletionChoice { index: number, text: whole, finish_reason, logprobs };
         sse::append(out, &self.chunk(vec![choice], None, timings));

@@ -304,6 +304,7 @@ async fn instructions_of_both_kinds_are_one_message() {
 #[tokio::test]
 async fn what_is_asked_reaches_the_engine() {
     let client = client();
+    client.backend.script("m", Script::texts(["{", "}"]));
     let body = json!({
         "input": "hi", "seed": 7, "top_k": 3, "max_output_tokens": 5, "top_logprobs": 2, "truncation": "auto",
         "include": ["message.output_text.logprobs"], "reasoning": { "effort": "none" }, "service_tier": "flex",
