@@ -9,8 +9,12 @@
 #![expect(clippy::unwrap_used, reason = "a bench fails where it unwraps")]
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+#[path = "web/bare.rs"]
+mod bare;
 #[path = "web/client.rs"]
 mod client;
+#[path = "web/load.rs"]
+mod load;
 #[path = "web/system.rs"]
 mod system;
 
@@ -32,6 +36,7 @@ use tokio::task::JoinSet;
 use tower::{Service as _, ServiceExt as _};
 
 use client::{Connection, get, post};
+use load::load;
 
 /// How much of each.
 struct Sizes {
@@ -144,7 +149,7 @@ fn overhead(served: &Served, sizes: &Sizes) {
         }
         times
     });
-    let echo = served.server.block_on(client::echo(request.len(), answer)).unwrap();
+    let echo = served.server.block_on(bare::echo(request.len(), answer)).unwrap();
     let socket = served.client.block_on(async {
         let mut connection = Connection::open(echo, 16 << 10).await.unwrap();
         let mut times = Vec::with_capacity(sizes.requests);
@@ -178,8 +183,8 @@ fn tokens(served: &Served, sizes: &Sizes) {
         served.backend.script(model, Script::tokens(tokens, interval));
         let before = system::cpu(SERVER);
         let start = Instant::now();
-        let load = load(served.address, model, (streams, tokens), Duration::ZERO, interval);
-        let outcome = served.client.block_on(load);
+        let outcome = load(served.address, model, (streams, tokens), Duration::ZERO, interval);
+        let outcome = served.client.block_on(outcome);
         assert_eq!(outcome.errors, 0, "{:?}", outcome.first_error);
         let rate = count as f64 / start.elapsed().as_secs_f64();
         let server = Served::cpu_since(before, count);
@@ -195,16 +200,16 @@ fn tokens(served: &Served, sizes: &Sizes) {
             assert!(all.join_all().await.into_iter().all(|seen| seen == tokens));
         });
         let backend = Served::cpu_since(before, count);
+
+        let pour = served.server.block_on(bare::pour((streams, tokens), interval)).unwrap();
+        let before = system::cpu(SERVER);
+        let outcome = served.client.block_on(load(pour, model, (streams, tokens), Duration::ZERO, interval));
+        assert_eq!(outcome.errors, 0, "{:?}", outcome.first_error);
+        let bare = Served::cpu_since(before, count);
         let pace = if interval.is_zero() { "as fast as it goes".to_owned() } else { format!("one in {interval:?}") };
-        match (server, backend) {
-            (Some(server), Some(backend)) => println!(
-                "  {pace}, {rate:.0} tokens/s: {:.2} us ({}), of which the backend alone takes {:.2} us",
-                micros(server),
-                bar(micros(server), 10.0, "us"),
-                micros(backend)
-            ),
-            _ => println!("  {pace}, {rate:.0} tokens/s: CPU time is not known on this system"),
-        }
+        let [server, backend, bare] = [server, backend, bare].map(|time| time.map_or(f64::NAN, micros));
+        println!("  {pace}, {rate:.0} tokens/s: {server:.2} us ({})", bar(server, 10.0, "us"));
+        println!("    the backend alone {backend:.2} us; timers and bare sockets with the same bytes {bare:.2} us");
     }
 }
 
@@ -311,63 +316,6 @@ fn scrape(served: &Served, sizes: &Sizes) {
     let p50 = micros(part(&times, 0.5));
     let p99 = micros(part(&times, 0.99));
     println!("a scrape of three models, {bytes} bytes: p50 {p50:.0} us ({}), p99 {p99:.0} us", bar(p50, 1_000.0, "us"));
-}
-
-/// What many streams gave.
-#[derive(Default)]
-struct Outcome {
-    errors: usize,
-    first_error: Option<std::io::Error>,
-    /// Of each token, counted from when its request was sent.
-    late: Vec<Duration>,
-    /// Memory of the process when half of the streams have ended.
-    resident: Option<u64>,
-}
-
-/// Runs streams at once; they begin evenly within `spread`.
-async fn load(
-    address: SocketAddr,
-    model: &'static str,
-    (streams, tokens): (usize, u32),
-    spread: Duration,
-    interval: Duration,
-) -> Outcome {
-    let request: Arc<[u8]> = post(model, true).into();
-    let begin = tokio::time::Instant::now();
-    let mut all = JoinSet::new();
-    for index in 0..streams {
-        let request = Arc::clone(&request);
-        let at = begin + spread * u32::try_from(index).unwrap() / u32::try_from(streams).unwrap();
-        all.spawn(async move {
-            tokio::time::sleep_until(at).await;
-            let mut connection = Connection::open(address, 4 << 10).await?;
-            let mut late = Vec::with_capacity(tokens as usize);
-            let sent = Instant::now();
-            let events = connection.stream(&request, |from, to| {
-                let now = Instant::now();
-                // The first event has the role; the last two the end and its mark.
-                for token in from.max(1)..to.min(tokens + 1) {
-                    late.push(now.saturating_duration_since(sent + interval * token));
-                }
-            });
-            let events = events.await?;
-            if events == tokens + 3 { Ok(late) } else { Err(std::io::Error::other(format!("{events} events"))) }
-        });
-    }
-    let mut outcome = Outcome::default();
-    while let Some(ended) = all.join_next().await {
-        match ended.unwrap() {
-            Ok(late) => outcome.late.extend(late),
-            Err(error) => {
-                outcome.errors += 1;
-                outcome.first_error.get_or_insert(error);
-            }
-        }
-        if all.len() == streams / 2 {
-            outcome.resident = system::resident();
-        }
-    }
-    outcome
 }
 
 /// Tokens of a request without a server between.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::setup::{self, Mode, Purpose};
-use crate::{features, tidy, workspace};
+use crate::{clients, features, tidy, workspace};
 
 pub(crate) fn run(sh: &Shell, words: &[&str]) -> Result<()> {
     if words == ["--list"] {
@@ -103,6 +103,10 @@ fn doc(sh: &Shell) -> Result<()> {
     Ok(cmd!(sh, "cargo doc --release --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?)
 }
 
+fn client_matrix(sh: &Shell) -> Result<()> {
+    clients::run(sh, &[])
+}
+
 fn bench(sh: &Shell) -> Result<()> {
     if !workspace::has_benches(sh).context("looking for benches")? {
         println!("bench: no package has a bench target");
@@ -131,6 +135,7 @@ const LANES: &[Lane] = &[
     Lane { name: "deny", what: "licences, bans, sources; advisories where reachable", run: deny::run },
     Lane { name: "bench", what: "every bench runs once", run: bench },
     Lane { name: "outside", what: "projects outside the workspace build as documented", run: outside::run },
+    Lane { name: "clients", what: "other people's clients against the server", run: client_matrix },
 ];
 
 #[cfg(test)]

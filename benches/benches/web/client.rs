@@ -4,7 +4,7 @@ use std::io::{Error, Result};
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// A connection that is kept.
 pub(crate) struct Connection {
@@ -108,20 +108,4 @@ pub(crate) fn post(model: &str, stream: bool) -> Vec<u8> {
 
 pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into()
-}
-
-/// Gives this answer to each so many bytes of one connection: what remains of a server when all else is taken away.
-pub(crate) async fn echo(request: usize, answer: Vec<u8>) -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    drop(tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let mut buffer = vec![0; request];
-        while stream.read_exact(&mut buffer).await.is_ok() {
-            stream.write_all(&answer).await?;
-        }
-        Result::Ok(())
-    }));
-    Ok(address)
 }

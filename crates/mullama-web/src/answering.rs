@@ -43,6 +43,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+impl Caller {
+    /// The shorter one of the client's patience and the server's.
+    fn limit_ms(&self, state: &AppState) -> Option<u64> {
+        [self.timeout_ms, state.config().request_timeout_ms].into_iter().flatten().min()
+    }
+
+    /// Work that gives all or nothing, for as long as it is waited for.
+    pub(crate) async fn within<T>(
+        &self,
+        state: &AppState,
+        work: impl Future<Output = mullama_async::Result<T>>,
+    ) -> ApiResult<T> {
+        let started = Instant::now();
+        let Some(limit) = self.limit_ms(state) else { return Ok(work.await?) };
+        let done = tokio::time::timeout(Duration::from_millis(limit), work).await;
+        Ok(done.map_err(|_| late(started))??)
+    }
+}
+
 /// Work to be handed in.
 #[derive(Debug)]
 pub(crate) struct Work {
@@ -114,9 +133,10 @@ impl Answering {
     pub(crate) async fn start(state: &AppState, caller: &Caller, work: Work) -> ApiResult<Self> {
         let Work { model, prefix, requests, validator, warnings } = work;
         caller.notes.model(&model);
-        let timeout = [caller.timeout_ms, state.config().request_timeout_ms].into_iter().flatten().min();
+        let timeout = caller.limit_ms(state);
         let started = Instant::now();
-        let deadline = timeout.and_then(|ms| tokio::time::Instant::now().checked_add(Duration::from_millis(ms).saturating_add(GRACE)));
+        let deadline = timeout
+            .and_then(|ms| tokio::time::Instant::now().checked_add(Duration::from_millis(ms).saturating_add(GRACE)));
         let mut choices = Vec::with_capacity(requests.len());
         for mut request in requests {
             request.params.timeout_ms = [request.params.timeout_ms, timeout].into_iter().flatten().min();

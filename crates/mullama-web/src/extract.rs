@@ -60,7 +60,8 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> ApiResult<(T, Vec<String
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut note = |path: serde_ignored::Path<'_>| {
         if ignored.len() < MAX_IGNORED {
-            ignored.push(path.to_string());
+            // It marks optional fields by `?`.
+            ignored.push(path.to_string().replace("?.", ""));
         }
     };
     let traced = serde_path_to_error::Deserializer::new(&mut json, &mut track);

@@ -19,7 +19,7 @@ use http::header::{HeaderName, SERVER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tracing::{Instrument as _, Span};
 
-use crate::error::{ApiError, Told};
+use crate::error::{ApiError, Dialect, Told};
 use crate::id;
 use crate::metrics::{Finished, Outcome};
 use crate::notes::Notes;
@@ -59,6 +59,9 @@ pub(crate) async fn observe(State(state): State<AppState>, mut request: Request,
     headers.insert(PROCESSING_MS, HeaderValue::from(millis(track.started.elapsed())));
     headers.insert(SERVER, SERVER_NAME);
     if let Ok(value) = HeaderValue::try_from(request_id) {
+        if Dialect::of(&path) == Dialect::Anthropic {
+            headers.insert(REQUEST_ID, value.clone());
+        }
         headers.insert(X_REQUEST_ID, value);
     }
     if let Some(value) = trace.and_then(|trace| HeaderValue::try_from(trace.next()).ok()) {
@@ -201,6 +204,8 @@ fn millis(time: Duration) -> u64 {
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where Anthropic's clients look for it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-mullama-ignored-fields");

@@ -97,8 +97,9 @@ fn command(places: &Places, client: &Client) -> Command {
         command.current_dir(places.node_folder());
     } else {
         command = Command::new(&places.python);
-        command.args(["-m", "pytest", "-q", "--no-header", "--no-summary", "--tb=short", "-p", "no:cacheprovider"]);
-        command.arg("--rootdir").arg(&places.scripts);
+        command.args(["-m", "pytest", "-q", "--no-header", "-rN", "--tb=short", "-p", "no:cacheprovider"]);
+        command.args(["-o", "console_output_style=classic"]).arg("--rootdir").arg(&places.scripts);
+        command.arg("--basetemp").arg(places.folder.join("tmp"));
         command.args(client.files.iter().map(|file| places.scripts.join(file)));
         // What a case leaves behind stays in the target folder.
         command.current_dir(&places.folder).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -123,7 +124,7 @@ impl Drop for Running {
 }
 
 /// For one client: schemathesis takes longest.
-const PATIENCE: Duration = Duration::from_secs(420);
+const PATIENCE: Duration = Duration::from_secs(240);
 const FOREIGN: [&str; 8] = [
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",

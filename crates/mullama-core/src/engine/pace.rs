@@ -14,9 +14,22 @@ pub(crate) struct Pace {
     target: f64,
     /// Seconds of a step without prompts.
     tokens_only: f64,
-    /// Prompt tokens beside interactive streams, and without any.
-    urgent: Share,
+    /// Prompt tokens beside interactive streams, at the beginning of prompts and further on, where attention makes each
+    /// cost several times as much; and without such streams.
+    shallow: Share,
+    deep: Share,
     calm: Share,
+}
+
+/// What the prompt tokens of a step are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Beside interactive streams, all at the beginning of their prompts.
+    Shallow,
+    /// Beside interactive streams.
+    Deep,
+    /// Nobody waits for a token.
+    Calm,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,18 +45,22 @@ impl Pace {
         Self {
             target: target.as_secs_f64(),
             tokens_only: 0.0,
-            urgent: Share { tokens: FIRST.min(limit), limit },
+            shallow: Share { tokens: FIRST.min(limit), limit },
+            deep: Share { tokens: FIRST.min(limit), limit },
             // Nobody waits for a token; somebody may come, who then waits for this step.
             calm: Share { tokens: number(micro), limit },
         }
     }
 
-    /// Prompt tokens for the next step. `urgent`: interactive streams run, all of which can bear it to wait so much longer
-    /// than the target this once.
-    pub(crate) fn prompt_tokens(&self, urgent: Option<Duration>) -> usize {
-        let share = if urgent.is_some() { self.urgent } else { self.calm };
+    /// Prompt tokens for the next step. `patience`: how much longer than the target all streams can bear to wait this once.
+    pub(crate) fn prompt_tokens(&self, kind: Kind, patience: Duration) -> usize {
+        let share = match kind {
+            Kind::Shallow => self.shallow,
+            Kind::Deep => self.deep,
+            Kind::Calm => self.calm,
+        };
         let aim = (self.target * AIM).max(self.tokens_only * 2.0);
-        let longer = urgent.unwrap_or_default().as_secs_f64() / (aim - self.tokens_only).max(aim * 0.1);
+        let longer = patience.as_secs_f64() / (aim - self.tokens_only).max(aim * 0.1);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to the size of a batch")]
         let tokens = (share.tokens * (1.0 + longer)).min(share.limit) as usize;
         tokens.max(1)
@@ -54,7 +71,14 @@ impl Pace {
     /// never makes streams wait longer than the target.
     pub(crate) fn credit(&self, had: Duration, gap: Duration) -> Duration {
         let target = Duration::from_secs_f64(self.target);
-        (had + target).saturating_sub(gap).min(self.most_credit())
+        // Slowly: where streams go at the target, what is left over now and then must not add up to one late token in ten.
+        let gain = target.saturating_sub(gap) / 4;
+        (had + gain).saturating_sub(gap.saturating_sub(target)).min(self.most_credit())
+    }
+
+    /// What of a credit can be used: all of it, when it is whole.
+    pub(crate) fn usable(&self, credit: Duration) -> Duration {
+        if credit >= self.most_credit().mul_f64(0.9) { credit } else { Duration::ZERO }
     }
 
     /// What a stream begins with, and never has more of.
@@ -63,7 +87,7 @@ impl Pace {
     }
 
     /// Tells how long a step took, with rows of `streams` running streams and tokens of prompts.
-    pub(crate) fn step(&mut self, urgent: bool, streams: usize, prompt: usize, took: Duration) {
+    pub(crate) fn step(&mut self, kind: Kind, streams: usize, prompt: usize, took: Duration) {
         let took = took.as_secs_f64();
         if prompt == 0 {
             let known = self.tokens_only;
@@ -71,8 +95,11 @@ impl Pace {
             return;
         }
         let base = if streams > 0 { self.tokens_only } else { 0.0 };
-        let (share, target) =
-            if urgent { (&mut self.urgent, self.target) } else { (&mut self.calm, self.target * CALM) };
+        let (share, target, least) = match kind {
+            Kind::Shallow => (&mut self.shallow, self.target, LEAST),
+            Kind::Deep => (&mut self.deep, self.target, LEAST),
+            Kind::Calm => (&mut self.calm, self.target * CALM, CALM_LEAST),
+        };
         // Where the streams alone take all of the time, prompts get as much again: else they would never end.
         let target = (target * AIM).max(base * 2.0);
         let used = number(prompt);
@@ -82,7 +109,6 @@ impl Pace {
         let spent = (took - base).max(took * 0.1).max(1e-6);
         let wanted = used * ((target - base) / spent);
         // One slow step is no reason to crawl, one fast one none to jump.
-        let least = if urgent { LEAST } else { CALM_LEAST };
         share.tokens = wanted.clamp(share.tokens * 0.5, share.tokens * 1.25).clamp(least.min(share.limit), share.limit);
     }
 }
@@ -122,14 +148,14 @@ mod tests {
             let mut pace = Pace::new(Duration::from_millis(50), 2_048, 512);
             let time = |tokens: usize, noise: f64| Duration::from_secs_f64((fixed_ms / 1e3 + number(tokens) * token_us / 1e6) * noise);
             for noise in &noise {
-                pace.step(true, 2, 0, time(2, *noise));
+                pace.step(Kind::Shallow, 2, 0, time(2, *noise));
             }
             for noise in &noise {
-                let tokens = pace.prompt_tokens(Some(Duration::ZERO));
+                let tokens = pace.prompt_tokens(Kind::Shallow, Duration::ZERO);
                 prop_assert!((1..=2_048).contains(&tokens));
-                pace.step(true, 2, tokens, time(tokens, *noise));
+                pace.step(Kind::Shallow, 2, tokens, time(tokens, *noise));
             }
-            let tokens = pace.prompt_tokens(Some(Duration::ZERO));
+            let tokens = pace.prompt_tokens(Kind::Shallow, Duration::ZERO);
             let settled = time(tokens, 1.0).as_secs_f64();
             prop_assert!(settled < 0.060 || tokens <= 10, "{tokens} tokens take {settled} s");
             prop_assert!(settled > 0.025 || tokens > 2_000, "{tokens} tokens take only {settled} s");

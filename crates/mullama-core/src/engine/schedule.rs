@@ -40,6 +40,8 @@ pub(crate) struct Schedule<D: Decoder> {
     /// What the context computes with now, and for how many steps it has.
     adapters: Arc<Adapters>,
     group_steps: u32,
+    /// Steps that the oldest prompt has waited for shorter ones.
+    passed_over: u32,
 }
 
 /// A request that has a sequence.
@@ -94,6 +96,7 @@ impl<D: Decoder> Schedule<D> {
             reader_timeout: params.reader_timeout_ms.map(Duration::from_millis),
             adapters: Arc::default(),
             group_steps: 0,
+            passed_over: 0,
         }
     }
 

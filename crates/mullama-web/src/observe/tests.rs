@@ -93,7 +93,7 @@ async fn an_answer_is_told_apart_and_counted_when_its_body_ends() {
     assert!(header(&response, "x-request-id").starts_with("req_") && header(&response, "x-request-id").len() == 28);
     assert_eq!(header(&response, "server"), concat!("mullama/", env!("CARGO_PKG_VERSION")));
     header(&response, "openai-processing-ms").parse::<u64>().unwrap();
-    assert_eq!(header(&response, "traceparent"), "");
+    assert_eq!((header(&response, "traceparent"), header(&response, "request-id")), ("", ""));
     counted(&state, "mullama_http_requests_in_flight 1");
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
     counted(&state, "mullama_http_requests_in_flight 0");
@@ -149,6 +149,8 @@ async fn every_failure_has_its_dialects_shape() {
     let state = state();
     let response = send(&state, "POST", "/v1/messages", &[]).await;
     assert_eq!((response.status(), header(&response, "retry-after")), (StatusCode::TOO_MANY_REQUESTS, "3"));
+    assert!(header(&response, "request-id").starts_with("req_"));
+    assert_eq!(header(&response, "request-id"), header(&response, "x-request-id"));
     let expected = json!({"type": "error", "error": {"type": "rate_limit_error", "message": "Later."}});
     assert_eq!(json_of(response).await, expected);
 

@@ -49,8 +49,12 @@ pub(crate) async fn completions(
 
 /// Hands a conversation in.
 pub(crate) async fn start(state: &AppState, caller: &Caller, request: ChatCompletionRequest) -> ApiResult<Answering> {
+    // What tools ask for becomes a grammar like a response format does.
+    let formed = request.response_format.is_some() || request.json_schema.is_some() || request.grammar.is_some();
+    let tools = request.tools.is_some() && !formed;
     let work = work(state, request).await?;
-    Answering::start(state, caller, work).await
+    let started = Answering::start(state, caller, work).await;
+    started.map_err(|error| if tools && error.code == Some("invalid_grammar") { error.param("tools") } else { error })
 }
 
 /// The work that a request asks for.

@@ -44,10 +44,11 @@ pub(crate) async fn embeddings(
         ));
     }
     let inputs = inputs.into_iter().enumerate().map(|(index, input)| text(&state, index, input));
-    let vectors = state.backend().embed(&model, inputs.collect::<ApiResult<_>>()?).await.map_err(|error| {
-        let error = ApiError::from(error);
-        if error.param.as_deref() == Some("prompt") { error.param("input") } else { error }
-    })?;
+    let work = state.backend().embed(&model, inputs.collect::<ApiResult<_>>()?);
+    let vectors = caller
+        .within(&state, work)
+        .await
+        .map_err(|error| if error.param.as_deref() == Some("prompt") { error.param("input") } else { error })?;
     let format = request.encoding_format.unwrap_or_default();
     let mut usage = EmbeddingUsage::default();
     let mut data = Vec::with_capacity(vectors.len());

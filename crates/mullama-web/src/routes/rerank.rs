@@ -45,7 +45,7 @@ pub(crate) async fn rerank(
             .ok_or_else(|| ApiError::invalid("top_n", format!("`top_n` is {n}, but must be at least 1.")))?,
     };
     let texts: Vec<String> = documents.into_iter().map(|document| document.0).collect();
-    let ranked = state.backend().rerank(&model, query, texts.clone()).await?;
+    let ranked = caller.within(&state, state.backend().rerank(&model, query, texts.clone())).await?;
     let document = |index: usize| {
         let text = texts.get(index).filter(|_| request.return_documents == Some(true));
         text.map(|text| RankedText { text: text.clone() })

@@ -11,7 +11,7 @@ use crate::extract::ApiJson;
 use crate::state::AppState;
 use crate::wire::chat::ChatCompletionRequest;
 use crate::wire::tokens::{
-    AppliedTemplate, DetokenizeRequest, Detokenized, PieceText, TokenList, TokenPiece, TokenizeRequest, Tokenized,
+    AppliedTemplate, DetokenizeRequest, Detokenized, PieceText, Token, TokenPiece, TokenizeRequest, Tokenized,
 };
 
 /// Tokens of a text.
@@ -37,16 +37,16 @@ pub(crate) async fn tokenize(
     };
     let named = |error: mullama_async::Error| ApiError::from(error).param("content");
     let tokens = state.backend().tokenize(&model, text, options).await.map_err(named)?;
-    let ids: Vec<i32> = tokens.iter().map(|token| token.0).collect();
     if request.with_pieces != Some(true) {
-        return Ok(Json(Tokenized { tokens: TokenList::Ids(ids) }));
+        return Ok(Json(Tokenized { tokens: tokens.into_iter().map(|token| Token::Id(token.0)).collect() }));
     }
+    let ids: Vec<i32> = tokens.iter().map(|token| token.0).collect();
     let pieces = state.backend().pieces(&model, tokens).await?;
     let piece = |(id, bytes): (i32, Vec<u8>)| {
         let piece = String::from_utf8(bytes).map_or_else(|error| PieceText::Bytes(error.into_bytes()), PieceText::Text);
-        TokenPiece { id, piece }
+        Token::Piece(TokenPiece { id, piece })
     };
-    Ok(Json(Tokenized { tokens: TokenList::Pieces(ids.into_iter().zip(pieces).map(piece).collect()) }))
+    Ok(Json(Tokenized { tokens: ids.into_iter().zip(pieces).map(piece).collect() }))
 }
 
 /// The text of tokens.

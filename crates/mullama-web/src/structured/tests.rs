@@ -47,6 +47,8 @@ fn what_the_grammar_holds_is_not_warned_of() {
         json!({ "type": "integer", "minimum": -5 }),
         json!({ "type": "integer", "maximum": 120 }),
         json!({ "type": "integer", "minimum": 100, "maximum": 205 }),
+        // What zod writes for whole numbers.
+        json!({ "type": "integer", "minimum": -9_007_199_254_740_991_i64, "maximum": 9_007_199_254_740_991_i64 }),
         json!({ "type": "integer", "minimum": 0, "exclusiveMinimum": -1, "multipleOf": 1 }),
         // They say nothing of values of this type.
         json!({ "type": "string", "minimum": 5, "uniqueItems": true, "required": ["a"] }),
@@ -75,6 +77,7 @@ fn what_the_grammar_passes_over_is_told_with_its_place() {
     check(json!({ "type": "integer", "minimum": 100 }), &["`minimum` at the root"]);
     check(json!({ "type": "integer", "exclusiveMinimum": 204 }), &["`exclusiveMinimum` at the root"]);
     check(json!({ "type": "integer", "maximum": -5 }), &["`maximum` at the root"]);
+    check(json!({ "type": "integer", "maximum": 9_007_199_254_740_993_i64 }), &["`maximum` at the root"]);
     check(
         json!({ "type": "object", "properties": { "a": {} }, "required": ["a", "b"], "minProperties": 1,
             "patternProperties": { "^x": {} }, "propertyNames": { "maxLength": 3 }, "dependentRequired": { "a": ["b"] } }),

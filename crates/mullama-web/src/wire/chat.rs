@@ -7,7 +7,7 @@ use mullama_core::ReasoningFormat;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, from_value};
 use utoipa::ToSchema;
 
 use super::logprobs::ChatLogprobs;
@@ -496,7 +496,7 @@ impl<'de> Deserialize<'de> for ToolChoice {
                 #[serde(tag = "type", rename_all = "snake_case")]
                 enum Object {
                     Function { function: Option<Name>, name: Option<String> },
-                    AllowedTools { allowed_tools: Option<Allowed>, mode: Option<Mode>, tools: Option<Vec<Tool>> },
+                    AllowedTools { allowed_tools: Option<Value>, mode: Option<Mode>, tools: Option<Vec<Tool>> },
                 }
                 #[derive(Deserialize)]
                 struct Name {
@@ -525,11 +525,14 @@ impl<'de> Deserialize<'de> for ToolChoice {
                 match Object::deserialize(MapAccessDeserializer::new(map))? {
                     Object::Function { function, name: given } => name(function, given).map(ToolChoice::Named),
                     Object::AllowedTools { allowed_tools, mode, tools } => {
+                        let listed = |tools| (mode.unwrap_or(Mode::Auto), tools);
                         let (mode, tools) = match allowed_tools {
-                            Some(allowed) => (allowed.mode, allowed.tools),
-                            None => {
-                                (mode.unwrap_or(Mode::Auto), tools.ok_or_else(|| A::Error::missing_field("tools"))?)
+                            Some(list @ Value::Array(_)) => listed(from_value(list).map_err(A::Error::custom)?),
+                            Some(object) => {
+                                let Allowed { mode, tools } = from_value(object).map_err(A::Error::custom)?;
+                                (mode, tools)
                             }
+                            None => listed(tools.ok_or_else(|| A::Error::missing_field("tools"))?),
                         };
                         let names =
                             tools.into_iter().map(|tool| name(tool.function, tool.name)).collect::<Result<_, _>>()?;
@@ -567,8 +570,21 @@ mod tests {
         assert_eq!(read(r#"{"type":"function","function":{"name":"f"}}"#).unwrap(), named);
         assert_eq!(read(r#"{"type":"function","name":"f"}"#).unwrap(), named);
         let allowed = r#"{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"f"}}]}}"#;
-        assert_eq!(read(allowed).unwrap(), ToolChoice::Allowed { required: true, names: vec!["f".to_owned()] });
-        for wrong in [r#""sometimes""#, "7", "{}", r#"{"type":"function"}"#, "[]"] {
+        let expected = ToolChoice::Allowed { required: true, names: vec!["f".to_owned()] };
+        assert_eq!(read(allowed).unwrap(), expected);
+        for list in ["allowed_tools", "tools"] {
+            let json =
+                format!(r#"{{"type":"allowed_tools","mode":"required","{list}":[{{"type":"function","name":"f"}}]}}"#);
+            assert_eq!(read(&json).unwrap(), expected);
+        }
+        for wrong in [
+            r#""sometimes""#,
+            "7",
+            "{}",
+            r#"{"type":"function"}"#,
+            r#"{"type":"allowed_tools","allowed_tools":7}"#,
+            "[]",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

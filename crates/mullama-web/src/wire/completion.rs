@@ -127,6 +127,16 @@ request_with_sampling! {
     }
 }
 
+/// All answers with llama.cpp's names.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum NativeAnswer {
+    /// To one prompt.
+    One(Box<NativeCompletion>),
+    /// To several prompts, in their order.
+    Several(Vec<NativeCompletion>),
+}
+
 /// An answer with llama.cpp's names, or with `stream` a piece of one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct NativeCompletion {

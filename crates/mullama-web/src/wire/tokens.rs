@@ -23,17 +23,17 @@ pub(crate) struct TokenizeRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Tokenized {
     /// Numbers, or with `with_pieces` numbers and texts.
-    pub tokens: TokenList,
+    pub tokens: Vec<Token>,
 }
 
-/// Tokens, as they were asked for.
+/// A token, as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub(crate) enum TokenList {
-    /// Numbers.
-    Ids(Vec<i32>),
-    /// Numbers and texts.
-    Pieces(Vec<TokenPiece>),
+pub(crate) enum Token {
+    /// Its number.
+    Id(i32),
+    /// Its number and text.
+    Piece(TokenPiece),
 }
 
 /// A token and its text.

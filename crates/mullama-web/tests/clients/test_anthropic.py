@@ -35,7 +35,7 @@ def test_message(client):
     [block] = answer.content
     assert (block.type, block.text) == ("text", "7 + 8 = 15.")
     assert (answer.stop_reason, answer.stop_sequence) == ("end_turn", None)
-    assert answer.usage.output_tokens == 10
+    assert answer.usage.output_tokens == 10 and answer._request_id
     assert answer.usage.input_tokens + (answer.usage.cache_read_input_tokens or 0) == 16
 
 

@@ -275,15 +275,17 @@ def test_extensions(client):
 
 
 def test_completions(client):
-    answer = client.completions.create(
-        model=MODEL, prompt="<|im_start|>user\nWhat is 7 + 8?", max_tokens=8, temperature=0
-    )
+    prompt = "<|im_start|>user\nWhat is 7 + 8?<|im_end|>\n<|im_start|>assistant\n"
+    common = {"model": MODEL, "prompt": prompt, "temperature": 0}
+    answer = client.completions.create(**common)
     assert answer.id.startswith("cmpl-") and answer.object == "text_completion"
-    assert answer.choices[0].text and answer.choices[0].finish_reason in ("stop", "length")
-    streamed = client.completions.create(
-        model=MODEL, prompt="<|im_start|>user\nWhat is 7 + 8?", max_tokens=8, temperature=0, stream=True
-    )
-    assert "".join(chunk.choices[0].text for chunk in streamed) == answer.choices[0].text
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("7 + 8 = 15.", "stop")
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (16, 10)
+    short = client.completions.create(**common, max_tokens=3).choices[0]
+    assert short.finish_reason == "length" and answer.choices[0].text.startswith(short.text) and short.text
+    chunks = list(client.completions.create(**common, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == answer.choices[0].text
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
 
 
 def test_completions_echo_and_logprobs(client):

@@ -2,6 +2,7 @@
 
 use super::{Schedule, Sequence};
 use crate::engine::decoder::Decoder;
+use crate::engine::pace::Kind;
 use crate::engine::queue::Priority;
 use crate::engine::request::Adapters;
 use crate::error::Error;
@@ -50,17 +51,12 @@ impl<D: Decoder> Schedule<D> {
         }
     }
 
-    /// Does somebody wait for the tokens of a stream?
-    pub(super) fn is_urgent(&self) -> bool {
-        self.patience().is_some()
-    }
-
     /// What all interactive streams can bear to wait beyond the target; `None` where there are none.
     fn patience(&self) -> Option<Duration> {
         let urgent = self.running.iter().filter(|sequence| {
             sequence.has_started() && sequence.job.priority == Priority::Interactive && Self::is_ready(sequence)
         });
-        urgent.map(|sequence| sequence.credit).min()
+        urgent.map(|sequence| sequence.credit).min().map(|credit| self.pace.usable(credit))
     }
 
     fn is_ready(sequence: &Sequence<D::Vocabulary>) -> bool {
@@ -136,8 +132,7 @@ impl<D: Decoder> Schedule<D> {
             free -= guesses.len();
             parts.push(Part { id: self.running[*index].job.id, tokens: 1, guesses, output: true });
         }
-        let budget = self.prompt_budget(streams.len(), &prompts).min(free);
-        for (index, tokens) in share(&prompts, budget, self.is_urgent()) {
+        for (index, tokens) in self.shares(streams.len(), &prompts, free) {
             let sequence = &self.running[index];
             let computed = self.slots.length(sequence.slot);
             // A piece ends where a state is to be kept.
@@ -149,34 +144,64 @@ impl<D: Decoder> Schedule<D> {
         parts
     }
 
-    /// Prompt tokens for this step.
-    fn prompt_budget(&self, streams: usize, prompts: &[(usize, usize)]) -> usize {
+    /// How many tokens of which prompts.
+    fn shares(&mut self, streams: usize, prompts: &[(usize, usize)], free: usize) -> Vec<(usize, usize)> {
+        let Some(&(first, first_left)) = prompts.first() else { return Vec::new() };
         let Some(patience) = self.patience() else {
-            let budget = self.pace.prompt_tokens(None);
+            let budget = self.pace.prompt_tokens(Kind::Calm, Duration::ZERO);
             // The end of a prompt in a step of its own would cost more than it does here.
-            return prompts
-                .first()
-                .map_or(budget, |(_, left)| if *left <= 2 * budget { budget.max(*left) } else { budget });
+            let budget = if first_left <= 2 * budget { budget.max(first_left) } else { budget };
+            return share(prompts, budget.min(free));
         };
-        let budget = self.pace.prompt_tokens(Some(patience));
+        // Short ones first, and alone: tokens of long prompts cost more, and would make all wait. But not for ever.
+        let ends = self.that_end(streams, prompts, patience, free);
+        let first_ends = ends.iter().any(|(index, _)| *index == first);
+        if !ends.is_empty() && (first_ends || self.passed_over < PASSED_OVER) {
+            self.passed_over = if first_ends { 0 } else { self.passed_over + 1 };
+            return ends;
+        }
+        self.passed_over = 0;
+        let budget = self.pace.prompt_tokens(self.kind(&[first]), patience);
+        in_turn(prompts, budget.min(free))
+    }
+
+    /// The prompts that can be ended in this step, shortest first.
+    fn that_end(
+        &self,
+        streams: usize,
+        prompts: &[(usize, usize)],
+        patience: Duration,
+        free: usize,
+    ) -> Vec<(usize, usize)> {
+        let mut shortest: Vec<_> =
+            prompts.iter().copied().filter(|(index, _)| self.kind(&[*index]) == Kind::Shallow).collect();
+        shortest.sort_by_key(|(index, left)| (*left, *index));
+        let within = |budget: usize| {
+            let sums = shortest.iter().scan(0_usize, |sum, (_, left)| {
+                *sum += left;
+                Some(*sum)
+            });
+            sums.take_while(|sum| *sum <= budget.min(free)).count()
+        };
+        let mut count = within(self.pace.prompt_tokens(Kind::Shallow, patience));
         // A step that gives their first token to as many as wait for their next one is worth its time: small steps cost
         // more, and the more prompts wait the later all of them end.
-        let most = self.pace.prompt_tokens(Some(self.pace.most_credit()));
-        let mut lefts: Vec<usize> = prompts.iter().map(|(_, left)| *left).collect();
-        lefts.sort_unstable();
-        let sums = lefts.iter().scan(0_usize, |sum, left| {
-            *sum += left;
-            Some(*sum)
-        });
-        let ends: Vec<usize> = sums.take_while(|sum| *sum <= most).collect();
-        match ends.last() {
-            // The first one gets half, also if it does not end.
-            Some(sum) if ends.len() >= streams.max(2) => {
-                let first_ends = prompts.first().is_some_and(|(_, left)| lefts[..ends.len()].contains(left));
-                let wanted = if first_ends { *sum } else { sum * 2 };
-                budget.max(wanted.min(most))
-            }
-            _ => budget,
+        let more = within(self.pace.prompt_tokens(Kind::Shallow, self.pace.most_credit()));
+        if more >= streams.max(MANY) {
+            count = count.max(more);
+        }
+        shortest.truncate(count);
+        shortest
+    }
+
+    /// What tokens of these prompts are now.
+    pub(super) fn kind(&self, prompts: &[usize]) -> Kind {
+        let deep =
+            |index: &usize| self.running.get(*index).is_some_and(|sequence| self.slots.length(sequence.slot) >= DEEP);
+        match self.patience() {
+            None => Kind::Calm,
+            Some(_) if prompts.iter().any(deep) => Kind::Deep,
+            Some(_) => Kind::Shallow,
         }
     }
 
@@ -211,13 +236,12 @@ impl Adapters {
     }
 }
 
-/// Divides `budget` between prompts of which so many tokens are left: half at least for the one that came first, so that it
-/// ends some time; of the other half as many others as can be ended with it, shortest first, so that short ones do not wait
-/// for long ones. A piece of one that does not end would only cost a pass more. What remains goes to the first, then on.
-/// Where nobody is `hurried` and the first can be ended: one after the other, which costs least.
-fn share(prompts: &[(usize, usize)], budget: usize, hurried: bool) -> Vec<(usize, usize)> {
+/// Divides `budget` between prompts of which so many tokens are left. If the first can be ended: one after the other, which
+/// costs least. Else half at least goes to it, so that it ends some time; of the other half as many others as can be ended
+/// with it, shortest first, so that short ones do not wait for long ones. What remains goes to the first, then on.
+fn share(prompts: &[(usize, usize)], budget: usize) -> Vec<(usize, usize)> {
     let Some(&(first, left)) = prompts.first() else { return Vec::new() };
-    if left <= budget && !hurried {
+    if left <= budget {
         return in_turn(prompts, budget);
     }
     let mut rest = budget - left.min(budget.div_ceil(2));
@@ -262,6 +286,12 @@ fn in_turn(prompts: &[(usize, usize)], mut budget: usize) -> Vec<(usize, usize)>
 
 /// llama.cpp's attention on the CPU computes 64 tokens of a sequence or more in another way, which costs less for each.
 const SMALL: usize = 64;
+/// Steps that the oldest prompt waits for shorter ones, at most, before it has one.
+const PASSED_OVER: u32 = 2;
+/// Where a prompt is computed so far, attention costs as much as all else, or more.
+const DEEP: usize = 512;
+/// Prompts that are many.
+const MANY: usize = 3;
 /// Steps after which another group of adapters has its turn: changing them rebuilds llama.cpp's graphs.
 const GROUP_STEPS: u32 = 8;
 /// With more streams than this the batch is full enough without guesses.
@@ -275,12 +305,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prompts_share_a_budget(lefts in prop::collection::vec(1_usize..300, 1..10), budget in 1_usize..400, hurried: bool) {
+        fn prompts_share_a_budget(lefts in prop::collection::vec(1_usize..300, 1..10), budget in 1_usize..400) {
             let prompts: Vec<_> = lefts.iter().copied().enumerate().collect();
-            let shares = share(&prompts, budget, hurried);
+            let shares = share(&prompts, budget);
             let total: usize = shares.iter().map(|(_, tokens)| tokens).sum();
             let most = budget.min(lefts.iter().sum());
-            prop_assert!(total == most || (!hurried && total + super::SMALL > most), "nothing is left unused");
+            prop_assert!(total <= most && total + super::SMALL > most, "little is left unused");
             for (index, tokens) in &shares {
                 prop_assert!(*tokens > 0 && *tokens <= lefts[*index]);
             }

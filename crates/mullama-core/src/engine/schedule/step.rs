@@ -20,7 +20,9 @@ impl<D: Decoder> Schedule<D> {
         }
         // llama.cpp computes neighbours together only in rising order.
         parts.sort_by_key(|part| self.find(part.id).map(|index| self.running[index].slot));
-        let urgent = self.is_urgent();
+        let indices: Vec<usize> =
+            parts.iter().filter(|part| !self.is_stream(part)).filter_map(|part| self.find(part.id)).collect();
+        let kind = self.kind(&indices);
         let streams = parts.iter().filter(|part| self.is_stream(part)).count();
         let prompt: usize = parts.iter().filter(|part| !self.is_stream(part)).map(|part| part.tokens).sum();
         let start = self.decoder.now();
@@ -29,7 +31,7 @@ impl<D: Decoder> Schedule<D> {
                 return true;
             }
         }
-        self.pace.step(urgent, streams, prompt, self.decoder.now().duration_since(start));
+        self.pace.step(kind, streams, prompt, self.decoder.now().duration_since(start));
         true
     }
 

@@ -1,5 +1,6 @@
 //! POST /completion and /infill, with llama.cpp's names.
 
+use std::mem::take;
 use std::time::Duration;
 
 use axum::Json;
@@ -16,7 +17,7 @@ use crate::error::{ApiError, ApiResult, Dialect};
 use crate::extract::ApiJson;
 use crate::sse;
 use crate::state::AppState;
-use crate::wire::completion::{NativeCompletion, NativeCompletionRequest};
+use crate::wire::completion::{NativeAnswer, NativeCompletion, NativeCompletionRequest};
 use crate::wire::logprobs::TokenLogprob;
 use crate::wire::loose::{Inputs, TextOrTokens};
 use crate::wire::sampling::{limit, range};
@@ -26,8 +27,8 @@ use crate::wire::usage::Timings;
 #[utoipa::path(
     post, path = "/completion", tag = "llama.cpp", request_body = NativeCompletionRequest,
     responses(
-        (status = 200, description = "The answer (a list of them for several prompts); with `stream` as server-sent events", content(
-            (NativeCompletion = "application/json"),
+        (status = 200, description = "The answer; with `stream` as server-sent events", content(
+            (NativeAnswer = "application/json"),
             (String = "text/event-stream"),
         )),
         (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
@@ -118,13 +119,14 @@ async fn answer(
     let mut whole: Vec<NativeCompletion> = (0..answering.len()).map(|_| NativeCompletion::default()).collect();
     while let Some(event) = answering.next().await {
         let (index, piece) = piece(&answering, event?, tokens);
-        let one = &mut whole[index];
-        let (content, tokens) =
-            (format!("{}{}", one.content, piece.content), [&one.tokens[..], &piece.tokens].concat());
-        let likely = [&one.completion_probabilities[..], &piece.completion_probabilities].concat();
-        *one = NativeCompletion { content, tokens, completion_probabilities: likely, ..piece };
+        let NativeCompletion { mut content, mut tokens, mut completion_probabilities, .. } = take(&mut whole[index]);
+        content.push_str(&piece.content);
+        tokens.extend(piece.tokens);
+        completion_probabilities.extend(piece.completion_probabilities);
+        whole[index] = NativeCompletion { content, tokens, completion_probabilities, ..piece };
     }
-    Ok(if several { Json(whole).into_response() } else { Json(whole.pop()).into_response() })
+    let one = if several { None } else { whole.pop() };
+    Ok(Json(one.map_or(NativeAnswer::Several(whole), |one| NativeAnswer::One(one.into()))).into_response())
 }
 
 fn pieces(answering: Answering, tell_tokens: bool) -> impl futures_core::Stream<Item = Bytes> + Send {

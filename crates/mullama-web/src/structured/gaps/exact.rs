@@ -186,6 +186,6 @@ fn at_least(bound: f64) -> bool {
     bound < 10.0 || !digits.get(1..digits.len() - 1).unwrap_or_default().contains('0')
 }
 
-/// Bounds beyond it wrap around in the converter.
-const LARGEST: f64 = 9.0e15;
+/// 2^53. Below it every whole number is one of its own here; far beyond, bounds wrap around in the converter.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
 const MAX_ALTERNATIVES: usize = 64;

@@ -78,6 +78,9 @@ fn grammars_that_admit_too_much_are_known() {
     let gbnf = |schema: Value| Grammar::json_schema(&schema).unwrap().as_gbnf().to_owned();
     // 1, and then 1 to 15 digits: 10 is less than 100.
     assert!(gbnf(json!({ "type": "integer", "minimum": 100 })).contains("[1] ([0-9]{1,15})"));
+    // The largest whole numbers of JavaScript are held to.
+    let within = |bound: i64| gbnf(json!({ "type": "integer", "minimum": -bound, "maximum": bound }));
+    assert_ne!(within(9_007_199_254_740_991), within(9_007_199_254_740_990));
     // -05 is no JSON.
     assert!(gbnf(json!({ "type": "integer", "maximum": -5 })).contains("\"-\" ([0-4] [0-9]"));
     // The dot is repeated with what stands before it.

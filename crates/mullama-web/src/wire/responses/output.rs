@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::input::{FunctionTool, ReasoningConfig, ServiceTier, TextConfig, Truncation};
+use crate::wire::chat::ToolChoice;
 use crate::wire::logprobs::TokenLogprob;
 
 /// A response. What the request said, or what was taken for it, is given back.
@@ -63,7 +64,7 @@ pub(crate) struct ResponseObject {
     /// As asked.
     pub(crate) text: TextConfig,
     /// As asked.
-    #[schema(value_type = Object)]
+    #[schema(value_type = ToolChoice)]
     pub(crate) tool_choice: Value,
     /// As asked.
     pub(crate) tools: Vec<FunctionTool>,

@@ -90,8 +90,8 @@ fn app() -> App {
         .model("full", Script::Overloaded)
         .model("down", Script::tokens(1, Duration::ZERO))
         .model("load", Script::Refuse(no_such_file))
-        .model("defect", Script::Refuse(|| CoreError::Decode { code: -3 }.into()))
-        .model("panic", Script::Refuse(|| panic!("secret of a handler")))
+        .model("defect", Script::Refuse(|| CoreError::Internal { what: "a defect".to_owned() }.into()))
+        .model("panic", Script::Refuse(|| unreachable!("secret of a handler")))
         .model("cut", Script::NoDone { tokens: 1 })
         .model("long", Script::Refuse(|| CoreError::PromptTooLong { got: 9, limit: 8 }.into()));
     backend.kill("down", Duration::from_secs(3_600));

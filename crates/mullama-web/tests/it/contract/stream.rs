@@ -203,7 +203,7 @@ async fn logprobs_come_with_their_chunks() {
 }
 
 fn failure() -> mullama_async::Error {
-    CoreError::Decode { code: -3 }.into()
+    CoreError::Internal { what: "a defect".to_owned() }.into()
 }
 
 #[tokio::test]
@@ -227,20 +227,17 @@ async fn an_error_before_the_first_token_has_a_status_and_one_after_it_is_an_eve
 #[tokio::test]
 async fn all_other_streams_tell_an_error_too() {
     let app = App::scripted(Script::FailAfter { tokens: 1, interval: Duration::ZERO, error: failure });
-    let body = |more: Value| {
-        let mut body = crate::client::chat(json!({ "stream": true, "prompt": "a", "input": "a", "max_tokens": 9 }));
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body.to_string()
-    };
-    for (path, error, end) in [
-        ("/v1/completions", "data: {\"error\":{", "data: [DONE]"),
-        ("/completion", "data: {\"error\":{", "data: [DONE]"),
-        ("/v1/responses", "event: response.failed\n", "event: response.completed"),
-        ("/v1/messages", "event: error\ndata: {\"type\":\"error\",\"error\":{", "event: message_stop"),
-        ("/api/chat", "{\"error\":\"", "\"done\":true"),
-        ("/api/generate", "{\"error\":\"", "\"done\":true"),
+    for (path, field, error, end) in [
+        ("/v1/completions", "prompt", "data: {\"error\":{", "data: [DONE]"),
+        ("/completion", "prompt", "data: {\"error\":{", "data: [DONE]"),
+        ("/v1/responses", "input", "event: response.failed\n", "event: response.completed"),
+        ("/v1/messages", "model", "event: error\ndata: {\"type\":\"error\",\"error\":{", "event: message_stop"),
+        ("/api/chat", "model", "{\"error\":\"", "\"done\":true"),
+        ("/api/generate", "prompt", "{\"error\":\"", "\"done\":true"),
     ] {
-        let answer = app.open("POST", path, &[JSON], body(json!({ "model": "m" }))).await.whole().await;
+        let mut body = crate::client::chat(json!({ "stream": true, "max_tokens": 9, "model": "m" }));
+        body[field] = json!("m");
+        let answer = app.send("POST", path, &[JSON], body.to_string()).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert!(answer.text.contains("word "), "{path}: {answer:?}");
         assert!(answer.text.contains(error) && !answer.text.contains(end), "{path}: {answer:?}");

@@ -126,9 +126,6 @@ async fn max_tokens_of_none_or_far_too_many_are_400() {
 async fn requests_for_too_much_are_400_by_name() {
     let backend = ScriptedBackend::new().model(MODEL, Script::tokens(1, Duration::ZERO));
     let app = App::of(&backend, WebConfig { max_inputs: 4, max_choices: 3, ..WebConfig::default() });
-    let format = |schema: Value| json!({ "type": "json_schema", "json_schema": { "name": "a", "schema": schema } });
-    let wide: serde_json::Map<String, Value> = (0..2_000).map(|n| (format!("p{n}"), json!({}))).collect();
-    let deep = (0..40).fold(json!({}), |inner, _| json!({ "type": "array", "items": inner }));
     let many = |text: &str| json!(vec![text; 5]);
     for (path, fields, param) in [
         (CHAT, json!({ "n": 4 }), "n"),
@@ -139,13 +136,6 @@ async fn requests_for_too_much_are_400_by_name() {
         (CHAT, json!({ "reasoning_budget": -2 }), "reasoning_budget"),
         (CHAT, json!({ "chat_template_kwargs": { "enable_thinking": {} } }), "chat_template_kwargs.enable_thinking"),
         (CHAT, json!({ "chat_template_kwargs": { "loops": 1 } }), "chat_template_kwargs.loops"),
-        (CHAT, json!({ "response_format": format(json!({ "properties": wide })) }), "response_format"),
-        (CHAT, json!({ "response_format": format(deep) }), "response_format"),
-        (
-            CHAT,
-            json!({ "response_format": format(json!({ "$ref": "https://example.org/a.json" })) }),
-            "response_format",
-        ),
         (CHAT, json!({ "grammar": format!("root ::= {}", "(".repeat(20_000)) }), "grammar"),
         (CHAT, json!({ "grammar": format!("root ::= \"{}\"", "a".repeat(1 << 17)) }), "grammar"),
         (CHAT, json!({ "grammar": "%llguidance {}\nstart: \"a\"" }), "grammar"),
@@ -166,6 +156,26 @@ async fn requests_for_too_much_are_400_by_name() {
     }
     assert_eq!(backend.submitted(MODEL), 0);
     assert_eq!(app.chat(json!({ "n": 3, "logprobs": true, "top_logprobs": 20 })).await.status, 200);
+}
+
+#[tokio::test]
+async fn schemas_that_are_too_wide_too_deep_or_elsewhere_are_400() {
+    let app = App::tiny(1, 512, WebConfig::default()).await;
+    let format = |schema: Value| json!({ "type": "json_schema", "json_schema": { "name": "a", "schema": schema } });
+    let wide: serde_json::Map<String, Value> = (0..2_000).map(|n| (format!("p{n}"), json!({}))).collect();
+    let deep = (0..100).fold(json!({}), |inner, _| json!({ "type": "array", "items": inner }));
+    let nested = json!({ "type": "object", "$ref": "https://example.org/a.json" });
+    for schema in [json!({ "type": "object", "properties": wide }), deep, nested] {
+        for strict in [false, true] {
+            let mut format = format(schema.clone());
+            format["json_schema"]["strict"] = json!(strict);
+            let told = app.chat(json!({ "response_format": format })).await.error(400);
+            assert!(told.param.as_deref().unwrap_or_default().starts_with("response_format"), "{told:?}");
+        }
+        let tool = json!({ "type": "function", "function": { "name": "f", "parameters": schema } });
+        let told = app.chat(json!({ "tools": [tool] })).await.error(400);
+        assert!(told.param.as_deref().unwrap_or_default().starts_with("tools"), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn a_client_that_goes_away_frees_its_place_within_a_step() {
     let generated = || backend.stats().iter().map(|one| one.stats.generated_tokens).sum::<u64>();
     for _ in 0..3 {
         let client = begin(served.address, json!({ "ignore_eos": true }), "\"content\":").await;
-        assert_eq!(running(), 1);
+        becomes(|| running() == 1).await;
         drop(client);
         let took = becomes(|| running() == 0).await;
         assert!(took < Duration::from_millis(500), "{took:?}");
@@ -77,11 +77,10 @@ async fn a_client_that_reads_nothing_pauses_itself_alone_and_is_given_up() {
     assert_eq!((backend.running("flood"), backend.cancelled("flood")), (1, 0));
     let generated =
         || backend.stats().iter().find(|one| one.model == "flood").map_or(0, |one| one.stats.generated_tokens);
-    let paused = generated();
-    assert!(paused < u64::from(tokens) / 4, "{paused} tokens for somebody who reads nothing");
     becomes(|| backend.running("flood") == 0).await;
     assert!(start.elapsed() > Duration::from_millis(400), "given up after {:?}", start.elapsed());
-    assert_eq!((backend.cancelled("flood"), generated()), (1, paused));
+    assert_eq!(backend.cancelled("flood"), 1);
+    assert!(generated() < u64::from(tokens) / 4, "{} tokens for somebody who reads nothing", generated());
     drop((dawdler, other));
 }
 

@@ -1,7 +1,6 @@
 //! Steering answers, limits for each key, keys from a file, and metrics of a server that is full.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use mullama_async::{Script, ScriptedBackend};
