@@ -66,6 +66,14 @@ fn the_web_snippet_serves() {
 }
 
 #[test]
+fn the_parallel_snippet_runs() {
+    let said = run("parallel", &[]);
+    let beginnings = said.lines().map(|line| line.split(':').next().unwrap());
+    assert_eq!(beginnings.collect::<Vec<_>>(), ["The sun", "The sea", "A dog"], "{said}");
+    assert!(said.lines().all(|line| line.ends_with(" tokens)") && !line.contains("(0 tokens)")), "{said}");
+}
+
+#[test]
 fn the_runtime_snippet_runs() {
     assert_eq!(run("tokio_runtime", &[]).trim(), "3 + 4 = 7.");
 }

@@ -31,7 +31,7 @@
 //! | `web` | HTTP APIs of OpenAI, Anthropic, Ollama and llama.cpp's server, as an axum router, and a server for it. |
 //! | `tls` | HTTPS, by rustls. |
 //! | `websockets` | WebSocket server (not filled yet). |
-//! | `parallel` | Batches over many threads (not filled yet). |
+//! | `parallel` | Batches of prompts and texts in order, prepared on many threads (rayon), computed by one engine. |
 //! | `multimodal` | Pictures, sounds and video in prompts (not filled yet). |
 //! | `streaming-audio` | Capture, voice activity, noise reduction (not filled yet). |
 //! | `format-conversion` | Audio and image formats (not filled yet). |

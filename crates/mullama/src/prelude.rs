@@ -9,3 +9,7 @@ pub use mullama_core::{
     AudioBuffer, CancelToken, ChatMessage, ChatRequest, ChatTemplate, Context, Embedder, ErrorKind, FinishReason,
     GenerationParams, Grammar, ImageBuffer, Model, Reranker, Role, SamplingParams, TokenEvent, TokenId, Tokenizer,
 };
+#[cfg(feature = "parallel")]
+pub use mullama_core::{BatchGenerationConfig, ParallelProcessor, ThreadPoolConfig};
+#[cfg(feature = "web")]
+pub use mullama_web::{AppState, Server, create_router};

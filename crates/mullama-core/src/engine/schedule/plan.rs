@@ -184,10 +184,10 @@ impl<D: Decoder> Schedule<D> {
             sums.take_while(|sum| *sum <= budget.min(free)).count()
         };
         let mut count = within(self.pace.prompt_tokens(Kind::Shallow, patience));
-        // A step that gives their first token to as many as wait for their next one is worth its time: small steps cost
-        // more, and the more prompts wait the later all of them end.
+        // A step that gives their first token to a good part of those that wait is worth its time: small steps cost more, and
+        // the more prompts wait the later all of them end.
         let more = within(self.pace.prompt_tokens(Kind::Shallow, self.pace.most_credit()));
-        if more >= streams.max(MANY) {
+        if more >= streams.div_ceil(3).max(MANY) {
             count = count.max(more);
         }
         shortest.truncate(count);
