@@ -49,6 +49,9 @@ struct Sizes {
     scrapes: usize,
 }
 
+/// What is measured, by name.
+type Question = (&'static str, fn(&Served, &Sizes));
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
@@ -58,7 +61,7 @@ fn main() {
         let many = if has("--full") { (2_000, 60) } else { (50, 1) };
         Sizes { requests: 10_000, streams: (64, 2_000), many, pooled: 10_000, scrapes: 1_000 }
     };
-    let questions: [(&str, fn(&Served, &Sizes)); 5] =
+    let questions: [Question; 5] =
         [("overhead", overhead), ("tokens", tokens), ("streams", streams), ("pool", pool), ("scrape", scrape)];
     let named = questions.iter().any(|(name, _)| has(name));
     let served = Served::start();

@@ -48,7 +48,7 @@ fn the_web_snippet_serves() {
         match std::net::TcpStream::connect("127.0.0.1:3000") {
             Ok(stream) => break stream,
             Err(error) => {
-                assert!(server.try_wait().unwrap().is_none() && std::time::Instant::now() < deadline, "{error}")
+                assert!(server.try_wait().unwrap().is_none() && std::time::Instant::now() < deadline, "{error}");
             }
         }
         std::thread::sleep(std::time::Duration::from_millis(20));

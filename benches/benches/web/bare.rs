@@ -41,7 +41,7 @@ pub(crate) async fn pour((streams, tokens): (usize, u32), interval: Duration) ->
 async fn one(mut stream: TcpStream, tokens: u32, interval: Duration) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut request = [0; 1_024];
-    stream.read(&mut request).await?;
+    let _part = stream.read(&mut request).await?;
     let event = format!("{:x}\r\ndata: {}\n\n\r\n", EVENT + 8, "x".repeat(EVENT));
     let begin = Instant::now();
     stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
