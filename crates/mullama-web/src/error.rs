@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 /// A failed request, as OpenAI's API tells it: `{"error":{"message","type","param","code"}}`.
 ///
-/// The routes of other dialects get their own shape of the same thing on the way out ([`Dialect`]).
+/// The routes of other dialects get their own shape of the same thing on the way out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiError {
     pub(crate) status: StatusCode,
