@@ -21,7 +21,7 @@ pub struct LocalBackendBuilder {
 }
 
 impl LocalBackendBuilder {
-    /// Adds a model. It is loaded when it is first needed, or by [`InferenceBackend::load`].
+    /// Adds a model. It is loaded when it is first needed, or by [`InferenceBackend::load`](crate::InferenceBackend::load).
     pub fn model(mut self, name: impl Into<String>, source: impl Into<ModelSource>, params: EngineParams) -> Self {
         self.models.push((name.into(), source.into(), params));
         self
