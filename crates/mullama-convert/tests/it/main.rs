@@ -1,0 +1,1 @@
+//! Sound and pictures, against other programs that read and write them.
