@@ -82,6 +82,14 @@ pub enum Error {
         /// The longest that is accepted.
         limit: usize,
     },
+    /// The text has so many characters that the vocabulary has no token for that tokenizing it would take too long.
+    #[error("the text has {characters} characters without a token of their own, the limit is {limit}; split it")]
+    UnknownCharacters {
+        /// Such characters.
+        characters: usize,
+        /// The most that are accepted.
+        limit: usize,
+    },
     /// The id is not a token of this model.
     #[error("token {id} does not exist: the vocabulary has {n_vocab} tokens")]
     UnknownToken {
@@ -96,7 +104,7 @@ pub enum Error {
     /// The prompt needs more positions than the context has.
     #[error("the prompt has {got} tokens, but the context holds {limit}")]
     PromptTooLong {
-        /// Tokens in the prompt.
+        /// Tokens in the prompt; of a text too long to be tokenized the fewest that it can have.
         got: usize,
         /// Positions in the context.
         limit: usize,
@@ -276,6 +284,7 @@ impl Error {
             | Self::Lora { .. }
             | Self::Media { .. }
             | Self::RunTooLong { .. }
+            | Self::UnknownCharacters { .. }
             | Self::TextTooLong { .. }
             | Self::BatchFull { .. } => ErrorKind::InvalidInput,
             Self::NoChatTemplate | Self::Unsupported { .. } => ErrorKind::Unsupported,

@@ -20,7 +20,7 @@ use crate::ffi::{self, LoadSource, ModelPtr, RawModelParams};
 use crate::gguf::Gguf;
 use crate::lora::Lora;
 use crate::prepare::{Preparer, on_own_thread};
-use crate::tokenizer::{TokenId, Tokenizer};
+use crate::tokenizer::{Facts, TokenId, Tokenizer};
 
 /// A loaded model. Cloning is cheap: clones share the weights, which go when the last clone, context and adapter has.
 ///
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     vocab_only: bool,
     /// Found when first asked for.
     end_tokens: OnceLock<Arc<[TokenId]>>,
+    vocabulary: OnceLock<Facts>,
     /// Positions are rows of a table: beyond its end lies other memory.
     learned_positions: bool,
 }
@@ -264,6 +265,10 @@ impl Model {
         Arc::clone(self.inner.shared.end_tokens.get_or_init(found))
     }
 
+    pub(crate) fn vocabulary(&self) -> &Facts {
+        self.inner.shared.vocabulary.get_or_init(|| Facts::of(&self.tokenizer()))
+    }
+
     /// Tokenizes on a large stack.
     pub(crate) fn tokenize_deep(
         &self,
@@ -460,6 +465,7 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
         fingerprint: header.fingerprint(),
         vocab_only: params.vocab_only,
         end_tokens: OnceLock::new(),
+        vocabulary: OnceLock::new(),
         learned_positions: header.tensors().iter().any(|tensor| tensor.name == "position_embd.weight"),
     })
 }

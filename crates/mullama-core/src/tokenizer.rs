@@ -1,5 +1,7 @@
 //! Text to tokens and back.
 
+mod facts;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::generate::TextDecoder;
 use crate::model::Model;
+pub(crate) use facts::Facts;
 
 /// The number of a token in a model's vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,7 +85,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::TextTooLong`] over 16 MiB; [`Error::RunTooLong`] for more than 400,000 characters of one class in a row
-    /// in a BPE vocabulary; [`Error::Tokenize`] when the vocabulary has no token for a character and no byte fallback;
+    /// in a BPE vocabulary; [`Error::UnknownCharacters`] for more than 65,536 characters without a token in a SentencePiece
+    /// vocabulary, where the time grows with their square; [`Error::Tokenize`] when the vocabulary has no token for a character and no byte fallback;
     /// [`Error::Timeout`] after 10 s; [`Error::Overloaded`].
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>> {
         if text.len() > MAX_TEXT {
@@ -95,14 +99,31 @@ impl Tokenizer {
         let tokens = if text.len() <= SHORT_TEXT {
             self.model.ptr().tokenize(text, add_special, parse_special)
         } else {
-            if self.kind() == TokenKind::Bpe {
-                check_runs(text)?;
+            match self.kind() {
+                TokenKind::Bpe => check_runs(text)?,
+                TokenKind::SentencePiece if text.len() > MAX_UNKNOWN => {
+                    let characters = self.model.vocabulary().unknown(text);
+                    if characters > MAX_UNKNOWN {
+                        return Err(Error::UnknownCharacters { characters, limit: MAX_UNKNOWN });
+                    }
+                }
+                _ => {}
             }
             self.model.tokenize_deep(text, add_special, parse_special, DEADLINE)?
         };
         match tokens {
             Ok(tokens) => Ok(tokens.into_iter().map(TokenId).collect()),
             Err(reason) => Err(Error::Tokenize { reason: explain(reason) }),
+        }
+    }
+
+    /// The fewest tokens that a text can have: so that one far too long is refused before it is tokenized. 0 where that
+    /// cannot be told.
+    pub(crate) fn fewest_tokens(&self, text: &str) -> usize {
+        match self.kind() {
+            TokenKind::SentencePiece | TokenKind::Bpe => self.model.vocabulary().fewest(text.len()),
+            // Others throw away part of the text.
+            _ => 0,
         }
     }
 
@@ -290,6 +311,8 @@ const SHORT_TEXT: usize = 512;
 const MAX_TEXT: usize = 16 << 20;
 /// 256 MiB of stack, twice what was seen to be needed.
 const MAX_RUN: usize = 400_000;
+/// Some 0.1 s. llama.cpp moves all that is done each time that it writes one as bytes.
+const MAX_UNKNOWN: usize = 1 << 16;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

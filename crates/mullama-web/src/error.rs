@@ -205,9 +205,11 @@ impl From<mullama_core::Error> for ApiError {
             Core::InvalidParameter { name, .. } => Self::invalid(*name, message),
             Core::Grammar { .. } => Self::invalid("response_format", message).code("invalid_grammar"),
             Core::ChatTemplate { .. } => Self::invalid("messages", message).code("chat_template"),
-            Core::EmptyPrompt | Core::TextTooLong { .. } | Core::RunTooLong { .. } | Core::Tokenize { .. } => {
-                Self::invalid("prompt", message)
-            }
+            Core::EmptyPrompt
+            | Core::TextTooLong { .. }
+            | Core::RunTooLong { .. }
+            | Core::UnknownCharacters { .. }
+            | Core::Tokenize { .. } => Self::invalid("prompt", message),
             Core::UnknownToken { .. } => Self::invalid("prompt", message).code("unknown_token"),
             _ => Self::of_kind(error.kind(), message, retry_of(&error)),
         }

@@ -11,6 +11,7 @@ pub(crate) struct Threads {
     governor: ThreadGovernor,
     meter: LoadMeter,
     looked: Option<Instant>,
+    rested: bool,
     fixed: bool,
 }
 
@@ -23,13 +24,26 @@ impl Threads {
             meter.read(Instant::now());
         }
         let known = meter.cores().unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1));
-        Self { governor: ThreadGovernor::new(single, batch, policy, known), meter, looked: None, fixed }
+        Self { governor: ThreadGovernor::new(single, batch, policy, known), meter, looked: None, rested: true, fixed }
     }
 
     /// For those who set the clock themselves: nothing ever changes.
     #[cfg(test)]
     pub(crate) fn fixed() -> Self {
         Self::new(1, 1, ThreadPolicy::Fixed)
+    }
+
+    /// There is nothing to compute: what others do from now on takes nothing from us.
+    pub(crate) fn rest(&mut self) {
+        self.rested = true;
+    }
+
+    /// A step begins.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if std::mem::take(&mut self.rested) && !self.fixed {
+            self.meter.restart(now);
+            self.looked = Some(now);
+        }
     }
 
     /// Takes a step into account; the new numbers for one token and for more, if they changed.

@@ -8,6 +8,7 @@ use crate::ffi::{Batch, ContextPtr, RawContextParams, ThreadPoolPtr};
 use crate::generate::Vocabulary;
 use crate::lora::Lora;
 use crate::model::Model;
+use crate::prepare::on_own_thread;
 use crate::sampling::Rows;
 use crate::tokenizer::{TokenId, Tokenizer};
 
@@ -123,7 +124,8 @@ impl Llama {
             return Err(unsupported("it embeds texts; ask the engine for embeddings"));
         }
         let threads = params.threads.max(params.threads_batch);
-        let pool = ThreadPoolPtr::new(i32::try_from(threads).unwrap_or(1), POLL);
+        // Its threads are called as the one that makes them.
+        let pool = on_own_thread("mullama-compute", || ThreadPoolPtr::new(i32::try_from(threads).unwrap_or(1), POLL))?;
         if let Some(pool) = &pool {
             ptr.attach_pool(pool);
         }

@@ -115,7 +115,11 @@ impl<D: Decoder> Schedule<D> {
         self.tell_gauges();
         // What ended before it was computed has left its place to those that wait.
         let left = self.running.len() < running && self.waiting.len() > 0;
-        if computed || left { Next::Go } else { Next::Sleep(self.next_deadline()) }
+        if computed || left {
+            return Next::Go;
+        }
+        self.threads.rest();
+        Next::Sleep(self.next_deadline())
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -311,6 +311,14 @@ impl ModelPtr {
         unsafe { sys::llama_vocab_is_control(self.vocab(), token) }
     }
 
+    /// Does it stand for a byte? `token` must be in the vocabulary.
+    pub(crate) fn is_byte(&self, token: i32) -> bool {
+        debug_assert!((0..self.n_vocab()).contains(&token));
+        // SAFETY: the vocabulary lives as long as the model; the token is in it, so that nothing is thrown.
+        let attributes = unsafe { sys::llama_vocab_get_attr(self.vocab(), token) };
+        attributes & sys::LLAMA_TOKEN_ATTR_BYTE != 0
+    }
+
     /// Tokens of `text`, or what went wrong. `text` must fit an i32.
     pub(crate) fn tokenize(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<i32>, String> {
         let text_len = i32::try_from(text.len()).map_err(|_| "longer than 2 GiB".to_owned())?;

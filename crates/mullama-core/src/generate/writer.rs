@@ -69,8 +69,16 @@ impl Writer<Tokenizer> {
         let tokenizer = model.tokenizer();
         let mut sampling = params.sampling.clone();
         let mut stops = params.stop.clone();
+        let encode = |text: &str| {
+            // Of shorter ones the error tells the exact number.
+            let fewest = if text.len() > LONG_TEXT { tokenizer.fewest_tokens(text) } else { 0 };
+            if fewest > context_length {
+                return Err(Error::PromptTooLong { got: fewest, limit: context_length });
+            }
+            tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true })
+        };
         let tokens = match prompt {
-            Prompt::Text(text) => tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true })?,
+            Prompt::Text(text) => encode(text)?,
             Prompt::Tokens(tokens) => {
                 tokens.iter().try_for_each(|token| tokenizer.check(*token).map(drop))?;
                 tokens.to_vec()
@@ -80,7 +88,7 @@ impl Writer<Tokenizer> {
                 if sampling.grammar.is_none() {
                     sampling.grammar = chat.grammar().cloned();
                 }
-                tokenizer.encode(chat.text(), EncodeOptions { add_special: true, parse_special: true })?
+                encode(chat.text())?
             }
         };
         if tokens.is_empty() {
@@ -216,6 +224,9 @@ impl<V: Vocabulary> Writer<V> {
         })
     }
 }
+
+/// Bytes that are tokenized in some tens of milliseconds.
+const LONG_TEXT: usize = 1 << 16;
 
 /// The tokens that a grammar's maker wants to see in the text.
 fn preserved(tokenizer: &Tokenizer, grammar: Option<&Grammar>) -> Result<Vec<TokenId>> {

@@ -444,6 +444,44 @@ fn a_schema_may_be_the_callers_own_grammar_for_a_conversation() {
 }
 
 #[test]
+fn a_continued_answer_is_what_comes_after_its_beginning() {
+    let model = shared::tiny();
+    let template = model.chat_template().unwrap();
+    let request = ChatRequest {
+        continue_final_message: true,
+        ..ChatRequest::new([ChatMessage::user("Where is Rome?"), ChatMessage::assistant("Rome is in")])
+    };
+    let prompt = template.render(&request).unwrap();
+    assert!(prompt.text().ends_with("Rome is in"), "{}", prompt.text());
+    let rest = " Italy. Rome is in Europe.";
+    assert_eq!(prompt.parser().unwrap().parse(rest).unwrap().text(), rest);
+    for size in [1, 4, 100] {
+        let mut parser = prompt.parser().unwrap();
+        let mut told = String::new();
+        let mut add = |deltas: Vec<ChatDelta>| {
+            for delta in deltas {
+                match delta {
+                    ChatDelta::Content(text) => told.push_str(&text),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        for piece in rest.as_bytes().chunks(size) {
+            add(parser.push(str::from_utf8(piece).unwrap()).unwrap());
+        }
+        let cut = parser.fork().finish_cut().unwrap().1;
+        let (deltas, message) = parser.finish().unwrap();
+        add(deltas);
+        assert_eq!((told.as_str(), message.text().as_str(), cut.text().as_str()), (rest, rest, rest));
+    }
+    // What a model says after its own beginning is the same as in one piece: the tokens are.
+    let answer =
+        model.context().build().unwrap().generate(&prompt, &GenerationParams::greedy(8)).unwrap().text().unwrap();
+    let message = prompt.parser().unwrap().parse(&answer).unwrap();
+    assert_eq!(message.text(), answer);
+}
+
+#[test]
 fn a_model_without_a_template_says_so() {
     let Some(model) = shared::model("models/llm/stories260K-f32.gguf") else { return };
     assert!(matches!(model.chat_template(), Err(Error::NoChatTemplate)));

@@ -1,6 +1,8 @@
 //! Text to tokens and back, and the texts on which llama.cpp throws or overflows its stack.
 
-use mullama_core::{EncodeOptions, Error, ErrorKind, Model, TokenId, TokenKind};
+use std::time::{Duration, Instant};
+
+use mullama_core::{EncodeOptions, Error, ErrorKind, GenerationParams, Model, TokenId, TokenKind};
 
 use crate::gguf_writer::{Edit, edit};
 use crate::shared;
@@ -105,7 +107,13 @@ fn very_long_texts_of_one_kind_end_in_tokens_or_an_error() {
                     continue;
                 }
                 match tokenizer.encode(&unit.repeat(count), PLAIN) {
-                    Ok(_) | Err(Error::Timeout { .. } | Error::RunTooLong { .. } | Error::Overloaded { .. }) => {}
+                    Ok(_)
+                    | Err(
+                        Error::Timeout { .. }
+                        | Error::RunTooLong { .. }
+                        | Error::UnknownCharacters { .. }
+                        | Error::Overloaded { .. },
+                    ) => {}
                     Err(other) => panic!("{unit:?} x {count}: {other}"),
                 }
             }
@@ -113,6 +121,47 @@ fn very_long_texts_of_one_kind_end_in_tokens_or_an_error() {
     }
     let error = shared::tiny().tokenizer().encode(&"x ".repeat(9 << 20), PLAIN).unwrap_err();
     assert!(matches!(error, Error::TextTooLong { .. }), "{error}");
+}
+
+#[test]
+fn a_text_that_would_take_minutes_is_refused_before() {
+    let Some(babyllama) = shared::model("models/llm/babyllama-tok361-q8_0.gguf") else { return };
+    for model in [shared::tiny(), babyllama] {
+        let tokenizer = model.tokenizer();
+        let start = Instant::now();
+        let error = tokenizer.encode(&"\u{1}".repeat(1 << 20), PLAIN).unwrap_err();
+        assert!(matches!(error, Error::UnknownCharacters { characters: 1_048_576, limit: 65_536 }), "{error}");
+        assert_kind(&error, ErrorKind::InvalidInput);
+        // As many as are let through are tokens, each byte one.
+        assert!(tokenizer.encode(&"\u{1}".repeat(1 << 16), PLAIN).unwrap().len() >= 1 << 16);
+        // A prompt that cannot fit however good its tokens are is not tokenized at all.
+        let mut context = model.context().length(256).build().unwrap();
+        let text = "a b ".repeat(2 << 20);
+        match context.generate(text.as_str(), &Default::default()).unwrap_err() {
+            Error::PromptTooLong { got, limit: 256 } => assert!((256..4 << 20).contains(&got), "{got}"),
+            other => panic!("{other}"),
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn the_fewest_tokens_are_never_more_than_there_are() {
+    for path in ["models/llm/stories260K-f32.gguf", "models/llm/babyllama-tok361-q8_0.gguf"] {
+        let Some(model) = shared::model(path) else { return };
+        // A prompt of just the tokens that it has is taken, however long their texts are.
+        let tokenizer = model.tokenizer();
+        let longest = (0..i32::try_from(tokenizer.vocabulary_size()).unwrap())
+            .map(|id| tokenizer.piece(TokenId(id), false).unwrap())
+            .filter(|piece| piece.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b' '))
+            .max_by_key(Vec::len)
+            .unwrap();
+        let text = String::from_utf8(longest).unwrap().repeat(40);
+        let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: true }).unwrap().len();
+        let mut context = model.context().length(u32::try_from(tokens).unwrap() + 8).build().unwrap();
+        let params = GenerationParams::greedy(1);
+        assert_eq!(context.generate(text.as_str(), &params).unwrap().count(), 2, "{text}");
+    }
 }
 
 #[test]

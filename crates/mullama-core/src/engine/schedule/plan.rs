@@ -161,7 +161,8 @@ impl<D: Decoder> Schedule<D> {
             return ends;
         }
         self.passed_over = 0;
-        let budget = self.pace.prompt_tokens(self.kind(&[first]), patience);
+        let kind = if self.is_deep(first) { Kind::Deep } else { Kind::Shallow };
+        let budget = self.pace.prompt_tokens(kind, patience);
         in_turn(prompts, budget.min(free))
     }
 
@@ -173,8 +174,7 @@ impl<D: Decoder> Schedule<D> {
         patience: Duration,
         free: usize,
     ) -> Vec<(usize, usize)> {
-        let mut shortest: Vec<_> =
-            prompts.iter().copied().filter(|(index, _)| self.kind(&[*index]) == Kind::Shallow).collect();
+        let mut shortest: Vec<_> = prompts.iter().copied().filter(|(index, _)| !self.is_deep(*index)).collect();
         shortest.sort_by_key(|(index, left)| (*left, *index));
         let within = |budget: usize| {
             let sums = shortest.iter().scan(0_usize, |sum, (_, left)| {
@@ -195,14 +195,16 @@ impl<D: Decoder> Schedule<D> {
     }
 
     /// What tokens of these prompts are now.
-    pub(super) fn kind(&self, prompts: &[usize]) -> Kind {
-        let deep =
-            |index: &usize| self.running.get(*index).is_some_and(|sequence| self.slots.length(sequence.slot) >= DEEP);
+    pub(super) fn kind(&self, mut prompts: impl Iterator<Item = usize>) -> Kind {
         match self.patience() {
             None => Kind::Calm,
-            Some(_) if prompts.iter().any(deep) => Kind::Deep,
+            Some(_) if prompts.any(|index| self.is_deep(index)) => Kind::Deep,
             Some(_) => Kind::Shallow,
         }
+    }
+
+    fn is_deep(&self, index: usize) -> bool {
+        self.running.get(index).is_some_and(|sequence| self.slots.length(sequence.slot) >= DEEP)
     }
 
     /// Guesses for each stream, together no more than `free`.

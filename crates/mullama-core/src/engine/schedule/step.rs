@@ -20,12 +20,11 @@ impl<D: Decoder> Schedule<D> {
         }
         // llama.cpp computes neighbours together only in rising order.
         parts.sort_by_key(|part| self.find(part.id).map(|index| self.running[index].slot));
-        let indices: Vec<usize> =
-            parts.iter().filter(|part| !self.is_stream(part)).filter_map(|part| self.find(part.id)).collect();
-        let kind = self.kind(&indices);
-        let streams = parts.iter().filter(|part| self.is_stream(part)).count();
-        let prompt: usize = parts.iter().filter(|part| !self.is_stream(part)).map(|part| part.tokens).sum();
+        let (streams, prompts): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| self.is_stream(part));
+        let (streams, prompt) = (streams.len(), prompts.iter().map(|part| part.tokens).sum());
+        let kind = self.kind(prompts.into_iter().filter_map(|part| self.find(part.id)));
         let start = self.decoder.now();
+        self.threads.begin(start);
         for batch in self.batches(parts) {
             if !self.compute_batch(&batch) {
                 return true;

@@ -22,25 +22,25 @@ impl LoadMeter {
 
     /// The cores that others kept busy, on average, between the two last looks that were at least 200 ms apart.
     ///
-    /// Called sooner it repeats its last answer; so it does after a pause, of which it would only tell what others did
-    /// while this process rested. `None` before the second look, where the cores were changed between the looks, and on
-    /// systems without these files. A look opens and reads three files of `/proc`.
+    /// Called sooner it repeats its last answer. `None` before the second look, where the cores were changed between
+    /// the looks, and on systems without these files. A look opens and reads three files of `/proc`.
     pub(crate) fn read(&mut self, now: Instant) -> Option<f64> {
-        let since = self.last.as_ref().map(|(then, _)| now.saturating_duration_since(*then));
-        if since.is_some_and(|since| since < APART) {
+        if self.last.as_ref().is_some_and(|(then, _)| now.saturating_duration_since(*then) < APART) {
             return self.busy;
         }
         let sample = self.sample();
-        if since.is_some_and(|since| since > PAUSE) && sample.is_some() {
-            self.last = sample.map(|sample| (now, sample));
-            return self.busy;
-        }
         self.busy = match (&self.last, &sample) {
             (Some((_, last)), Some(sample)) => sample.others_since(last),
             _ => None,
         };
         self.last = sample.map(|sample| (now, sample));
         self.busy
+    }
+
+    /// Measures from now on: what others did before does not count, as while this process rested. The last answer holds
+    /// until the next look.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.last = self.sample().map(|sample| (now, sample));
     }
 
     /// How many cores this process may run on, if the last look told. The measure for [`LoadMeter::read`]'s answer:
@@ -152,8 +152,6 @@ fn core_ticks(text: &str, allowed: &[(u32, u32)]) -> Vec<CoreTicks> {
 
 /// Ticks are 10 ms: closer together, rounding would be a good part of the answer.
 const APART: Duration = Duration::from_millis(200);
-/// While there is work it is asked four times a second.
-const PAUSE: Duration = Duration::from_millis(600);
 
 #[cfg(test)]
 mod tests {
@@ -248,5 +246,9 @@ mod tests {
         let others = meter.read(then).unwrap();
         assert!((0.0..=f64::from(cores)).contains(&others), "{others} of {cores}");
         assert_eq!(meter.read(then + Duration::from_millis(100)), Some(others));
+        // After a rest the last answer holds until there is something to tell of the time since.
+        let later = then + Duration::from_secs(10);
+        meter.restart(later);
+        assert_eq!(meter.read(later + Duration::from_millis(100)), Some(others));
     }
 }

@@ -203,7 +203,7 @@ async fn a_prompt_of_one_token_too_many_is_400_with_both_numbers() {
 #[tokio::test]
 async fn a_mebibyte_of_one_letter_is_answered_in_two_seconds() {
     let app = App::tiny(1, 512, WebConfig::default()).await;
-    for letter in ["a", " ", ".", "1", "ab "] {
+    for letter in ["a", " ", ".", "1", "ab ", "\n", "\u{1}", "漢"] {
         let text = letter.repeat((1 << 20) / letter.len());
         for (path, body) in [
             (CHAT, chat(json!({ "messages": [{ "role": "user", "content": text }] }))),
