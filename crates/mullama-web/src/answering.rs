@@ -17,7 +17,7 @@ use crate::id;
 use crate::notes::Notes;
 use crate::running::Listed;
 use crate::state::{AppState, now};
-use crate::structured::Validator;
+use crate::structured::Checks;
 
 /// What of a request's head matters to the work.
 #[derive(Debug, Clone, Default)]
@@ -71,8 +71,7 @@ pub(crate) struct Work {
     pub(crate) prefix: &'static str,
     /// One for each prompt and choice, in the order in which the choices are numbered.
     pub(crate) requests: Vec<BackendRequest>,
-    /// What a whole answer must satisfy.
-    pub(crate) validator: Option<Arc<Validator>>,
+    pub(crate) checks: Checks,
     /// What was relaxed.
     pub(crate) warnings: Vec<String>,
 }
@@ -94,7 +93,7 @@ pub(crate) struct Answering {
     deadline: Option<Pin<Box<Sleep>>>,
     started: Instant,
     seen_token: bool,
-    validator: Option<Arc<Validator>>,
+    checks: Checks,
     /// The schema could not be enforced whole, which the caller was told.
     relaxed: bool,
     listed: Listed,
@@ -131,7 +130,7 @@ pub(crate) struct End {
 impl Answering {
     /// Hands all of it in. Fails as a whole: what was handed in before a failure is cancelled.
     pub(crate) async fn start(state: &AppState, caller: &Caller, work: Work) -> ApiResult<Self> {
-        let Work { model, prefix, requests, validator, warnings } = work;
+        let Work { model, prefix, requests, checks, warnings } = work;
         caller.notes.model(&model);
         let timeout = caller.limit_ms(state);
         let started = Instant::now();
@@ -167,7 +166,7 @@ impl Answering {
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
             started,
             seen_token: false,
-            validator,
+            checks,
             state: state.clone(),
         })
     }
@@ -275,7 +274,7 @@ impl Answering {
         if !delta.deltas.is_empty() && delta.deltas.iter().all(thought) {
             choice.reasoning_tokens = choice.reasoning_tokens.saturating_add(tokens);
         }
-        if self.validator.is_some() {
+        if self.checks.text.is_some() {
             for delta in &delta.deltas {
                 if let ChatDelta::Content(text) = delta {
                     choice.text.push_str(text);
@@ -301,14 +300,17 @@ impl Answering {
         if finish_reason == "stop"
             && !self.listed.is_stopped()
             && done.summary.stop.is_none()
-            && let Some(validator) = &self.validator
+            && let Some(validator) = &self.checks.text
         {
             let text = done.message.as_ref().map(mullama_core::ChatMessage::text);
-            match validator.check(text.as_deref().unwrap_or(&choice.text)) {
+            match validator.check("The answer", text.as_deref().unwrap_or(&choice.text)) {
                 // What could not be enforced was told to be so: the answer is what was asked for, with one warning more.
-                Err(error) if self.relaxed => self.warnings.push(error.message),
+                Err(error) if self.relaxed && !validator.is_strict() => self.warnings.push(error.message),
                 checked => checked?,
             }
+        }
+        if finish_reason == "tool_calls" {
+            self.checks.calls(done.message.as_ref())?;
         }
         if let Some(reason) = &done.unparsed {
             tracing::warn!(id = %self.id, %reason, "an answer does not have its template's form; it is told as text");

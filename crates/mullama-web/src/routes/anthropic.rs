@@ -107,9 +107,9 @@ impl Manner {
 /// Hands a conversation in.
 async fn start(state: &AppState, caller: &Caller, request: MessagesRequest) -> ApiResult<Answering> {
     let model = state.resolve(request.model.as_deref())?;
-    let Translated { chat, params, validator, warnings } = translate(state, translate::request(request)?)?;
+    let Translated { chat, params, checks, warnings } = translate(state, translate::request(request)?)?;
     let request = BackendRequest { params, ..BackendRequest::new(BackendPrompt::Chat(Box::new(chat))) };
-    let work = Work { model, prefix: "msg_", requests: vec![request], validator, warnings };
+    let work = Work { model, prefix: "msg_", requests: vec![request], checks, warnings };
     Answering::start(state, caller, work).await
 }
 

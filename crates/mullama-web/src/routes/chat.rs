@@ -63,7 +63,7 @@ async fn work(state: &AppState, mut request: ChatCompletionRequest) -> ApiResult
     let choices = choices(state, request.n)?;
     let priority = priority(request.service_tier.as_deref());
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect());
-    let Translated { chat, params, validator, warnings } = translate::translate(state, request)?;
+    let Translated { chat, params, checks, warnings } = translate::translate(state, request)?;
     let one = |choice: u32| {
         let mut params = params.clone();
         // Different answers need different seeds.
@@ -77,7 +77,7 @@ async fn work(state: &AppState, mut request: ChatCompletionRequest) -> ApiResult
             event_buffer: None,
         }
     };
-    Ok(Work { model, prefix: "chatcmpl-", requests: (0..choices).map(one).collect(), validator, warnings })
+    Ok(Work { model, prefix: "chatcmpl-", requests: (0..choices).map(one).collect(), checks, warnings })
 }
 
 /// `n`.

@@ -15,7 +15,7 @@ use crate::answering::{Answering, Caller, Event, Work, priority};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::state::AppState;
-use crate::structured;
+use crate::structured::{self, Checks};
 use crate::wire::completion::{Completion, CompletionChoice, CompletionLogprobs, CompletionRequest};
 use crate::wire::logprobs::{finite, text};
 use crate::wire::loose::TextOrTokens;
@@ -89,7 +89,7 @@ async fn plan(state: &AppState, mut request: CompletionRequest) -> ApiResult<(Wo
     let mut params = request.sampling().over(&state.config().defaults)?;
     params.max_tokens = Some(limit("max_tokens", request.max_tokens)?.unwrap_or(16));
     params.top_logprobs = logprobs(request.logprobs, computed > keep)?;
-    let (validator, warnings) = form(&mut params, request.json_schema.take())?;
+    let (checks, warnings) = form(&mut params, request.json_schema.take())?;
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect::<Vec<_>>());
     let mut echo = Vec::new();
     if request.echo == Some(true) {
@@ -120,7 +120,7 @@ async fn plan(state: &AppState, mut request: CompletionRequest) -> ApiResult<(Wo
         }
     }
     let plan = Plan { echo, computed: computed as usize, keep: keep as usize };
-    Ok((Work { model, prefix: "cmpl-", requests, validator, warnings }, plan))
+    Ok((Work { model, prefix: "cmpl-", requests, checks, warnings }, plan))
 }
 
 fn to_prompt(prompt: TextOrTokens, suffix: Option<&str>) -> ApiResult<BackendPrompt> {
@@ -145,18 +145,18 @@ fn logprobs(wanted: Option<i64>, compare: bool) -> ApiResult<Option<u8>> {
     }
 }
 
-type Formed = (Option<std::sync::Arc<structured::Validator>>, Vec<String>);
+type Formed = (Checks, Vec<String>);
 
 /// A schema becomes a grammar.
 fn form(params: &mut GenerationParams, schema: Option<Value>) -> ApiResult<Formed> {
-    let Some(schema) = schema else { return Ok((None, Vec::new())) };
+    let Some(schema) = schema else { return Ok((Checks::default(), Vec::new())) };
     if params.sampling.grammar.is_some() {
         return Err(ApiError::invalid("json_schema", "Give `grammar` or `json_schema`, not both."));
     }
     let plan = structured::plan(&schema, false, "json_schema")?;
     let grammar = Grammar::json_schema(&schema).map_err(|error| ApiError::from(error).param("json_schema"))?;
     params.sampling.grammar = Some(grammar);
-    Ok((plan.validator, plan.warnings))
+    Ok((Checks::of_text(plan.validator), plan.warnings))
 }
 
 /// What is known of one choice.

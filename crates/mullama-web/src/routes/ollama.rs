@@ -56,9 +56,9 @@ pub(crate) async fn chat(
 
 /// Hands a conversation in.
 async fn start(state: &AppState, caller: &Caller, model: String, from: Translated) -> ApiResult<Answering> {
-    let Translated { chat, params, validator, warnings } = from;
+    let Translated { chat, params, checks, warnings } = from;
     let request = BackendRequest { params, ..BackendRequest::new(BackendPrompt::Chat(Box::new(chat))) };
-    Answering::start(state, caller, Work { model, prefix: PREFIX, requests: vec![request], validator, warnings }).await
+    Answering::start(state, caller, Work { model, prefix: PREFIX, requests: vec![request], checks, warnings }).await
 }
 
 async fn answer(mut answering: Answering, writer: Writer, streamed: bool) -> ApiResult<Response> {

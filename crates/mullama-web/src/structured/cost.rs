@@ -5,6 +5,8 @@ use std::ptr::from_ref;
 
 use serde_json::Value;
 
+use super::applied::{Onto, applied, target};
+
 /// How much work a check is, by the depth of the value. Both are upper bounds.
 #[derive(Debug)]
 pub(super) struct Cost {
@@ -59,6 +61,16 @@ impl Cost {
 }
 
 impl Node {
+    fn list(&mut self, onto: Onto) -> &mut Vec<usize> {
+        match onto {
+            Onto::Same => &mut self.same,
+            Onto::EachProperty => &mut self.each[0],
+            Onto::EachItem => &mut self.each[1],
+            Onto::OneProperty => &mut self.one[0],
+            Onto::OneItem => &mut self.one[1],
+        }
+    }
+
     /// `now`: of schemas for the same value; `below`: of those for the values in it.
     fn at(&self, now: &[(u64, u32)], below: &[(u64, u32)]) -> (u64, u32) {
         let (mut looks, mut calls) = (1_u64, 0_u32);
@@ -127,31 +139,23 @@ impl<'a> Reading<'a> {
             match key.as_str() {
                 "$ref" => node.same.push(self.target(value)?),
                 "$dynamicRef" | "$recursiveRef" => return Err(format!("`{key}` is not followed")),
-                "allOf" | "anyOf" | "oneOf" | "dependentSchemas" | "dependencies" => {
-                    node.same.extend(self.numbers(value));
-                }
-                "not" | "if" | "then" | "else" => node.same.push(self.number(value)),
-                "properties" => node.one[0].extend(self.numbers(value)),
                 "pattern" => self.patterns.extend(value.as_str()),
-                "patternProperties" => {
-                    self.patterns.extend(value.as_object().into_iter().flatten().map(|(pattern, _)| pattern.as_str()));
-                    node.each[0].extend(self.numbers(value));
+                _ => {
+                    let Some((onto, many)) = applied(key, value) else { continue };
+                    if key == "patternProperties" {
+                        let patterns = value.as_object().into_iter().flatten();
+                        self.patterns.extend(patterns.map(|(pattern, _)| pattern.as_str()));
+                    }
+                    let numbers = if many { self.numbers(value) } else { vec![self.number(value)] };
+                    node.list(onto).extend(numbers);
                 }
-                "additionalProperties" | "unevaluatedProperties" | "propertyNames" => {
-                    node.each[0].push(self.number(value));
-                }
-                "items" if !value.is_array() => node.each[1].push(self.number(value)),
-                "items" | "prefixItems" => node.one[1].extend(self.numbers(value)),
-                "additionalItems" | "unevaluatedItems" | "contains" => node.each[1].push(self.number(value)),
-                _ => {}
             }
         }
         Ok(node)
     }
 
     fn target(&mut self, reference: &'a Value) -> Result<usize, String> {
-        let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
-        let target = pointer.and_then(|pointer| self.root.pointer(pointer));
+        let target = reference.as_str().and_then(|reference| target(self.root, reference));
         let target = target.ok_or_else(|| format!("the reference {reference:.100} is not followed"))?;
         Ok(self.number(target))
     }

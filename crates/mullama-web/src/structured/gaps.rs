@@ -1,7 +1,6 @@
 //! Which keywords of a schema its grammar does not enforce.
 
 mod exact;
-mod keywords;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,29 +8,29 @@ use std::ptr::from_ref;
 
 use serde_json::Value;
 
-use self::keywords::{Keyword, is_idle};
+use super::keywords::{self, Keyword, is_idle};
 use super::kind::{Fields, Kind, Types, resolve};
 
-/// A keyword that the grammar does not enforce, or not wholly.
+/// A keyword that is not enforced, or not wholly.
 #[derive(Debug)]
 pub(super) struct Gap {
     keyword: &'static str,
     /// Where its schema is.
     path: Vec<String>,
+    /// Its schema, to tell it from others.
+    fields: *const Fields,
+    /// What the grammar admits cannot satisfy it, or is no JSON.
+    hopeless: bool,
 }
 
 impl Gap {
+    pub(super) fn new(keyword: &'static str, path: Vec<String>, fields: &Fields) -> Self {
+        Self { keyword, path, fields: from_ref(fields), hopeless: false }
+    }
+
     /// The field of the request: `param` and the path in its schema.
     pub(super) fn param(&self, param: &str) -> String {
-        let mut text = param.to_owned();
-        for step in self.path.iter().map(String::as_str).chain([self.keyword]) {
-            if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
-                text.extend(["[", step, "]"]);
-            } else {
-                text.extend([".", step]);
-            }
-        }
-        text
+        below(param, self.path.iter().map(String::as_str).chain([self.keyword]))
     }
 }
 
@@ -48,12 +47,38 @@ impl fmt::Display for Gap {
     }
 }
 
+/// A field of the request, by the steps that lead to it from another.
+pub(super) fn below<'a>(param: &str, steps: impl Iterator<Item = &'a str>) -> String {
+    let mut text = param.to_owned();
+    for step in steps {
+        if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.extend(["[", step, "]"]);
+        } else {
+            text.extend([".", step]);
+        }
+    }
+    text
+}
+
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Gaps {
     pub(super) found: Vec<Gap>,
     /// There are no more.
     pub(super) all: bool,
+    /// The schemas that the grammar is made from.
+    visited: HashSet<*const Fields>,
+}
+
+impl Gaps {
+    /// The first keyword that neither the grammar nor the check of the whole answer enforces, which passes over
+    /// `unchecked`; or that no answer can satisfy.
+    pub(super) fn left<'a>(&'a self, unchecked: &'a [Gap]) -> Option<&'a Gap> {
+        let passed: HashSet<(*const Fields, &str)> = unchecked.iter().map(|gap| (gap.fields, gap.keyword)).collect();
+        let of_both = self.found.iter().find(|gap| gap.hopeless || passed.contains(&(gap.fields, gap.keyword)));
+        // What the grammar is made from and is not among its gaps, it enforces.
+        of_both.or_else(|| unchecked.iter().find(|gap| gap.keyword == "$schema" || !self.visited.contains(&gap.fields)))
+    }
 }
 
 /// Finds them, in the order of the schema, references last; not all where there are very many. Looks only at what the grammar is made from:
@@ -66,7 +91,7 @@ pub(super) fn find(schema: &Value) -> Gaps {
         walk.visit(target, 0);
     }
     let all = walk.fuel > 0 && walk.gaps.len() < MAX_GAPS;
-    Gaps { found: walk.gaps, all }
+    Gaps { found: walk.gaps, all, visited: walk.visited }
 }
 
 struct Walk<'a> {
@@ -74,6 +99,7 @@ struct Walk<'a> {
     path: Vec<String>,
     gaps: Vec<Gap>,
     told: HashSet<(*const Fields, &'static str)>,
+    visited: HashSet<*const Fields>,
     /// References that were seen, by the name of the rule that the converter gives them.
     references: HashMap<String, &'a str>,
     waiting: Vec<(&'a str, &'a Value)>,
@@ -88,6 +114,7 @@ impl<'a> Walk<'a> {
             path: Vec::new(),
             gaps: Vec::new(),
             told: HashSet::new(),
+            visited: HashSet::new(),
             references: HashMap::new(),
             waiting: Vec::new(),
             fuel: MAX_STEPS,
@@ -100,9 +127,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Once for each keyword of each schema: lists of types lead to the same one more than once.
-    fn tell(&mut self, keyword: &'static str, fields: &'a Fields) {
+    fn tell(&mut self, keyword: &'static str, fields: &'a Fields, hopeless: bool) {
         if self.told.insert((from_ref(fields), keyword)) {
-            self.gaps.push(Gap { keyword, path: self.path.clone() });
+            self.gaps.push(Gap { hopeless, ..Gap::new(keyword, self.path.clone(), fields) });
         }
     }
 
@@ -117,6 +144,7 @@ impl<'a> Walk<'a> {
         if !self.spend() {
             return;
         }
+        self.visited.insert(from_ref(fields));
         let kind = Kind::of(fields, single);
         match kind {
             Kind::Broken => return,
@@ -142,7 +170,11 @@ impl<'a> Walk<'a> {
                 _ => self.enforces(kind, name, value, fields),
             };
             if !enforced {
-                self.tell(name, fields);
+                let hopeless = match name {
+                    "type" => !admitted.meets(Types::declared(fields)),
+                    _ => self.contradicts(kind, name, value, fields),
+                };
+                self.tell(name, fields, hopeless);
             }
         }
         self.descend(kind, fields, depth + 1);
@@ -185,7 +217,7 @@ impl<'a> Walk<'a> {
             None => self.waiting.push((reference, target)),
             Some(known) if known == reference => {}
             // The converter takes the rule of the first for the second.
-            Some(_) => self.tell("$ref", fields),
+            Some(_) => self.tell("$ref", fields, true),
         }
     }
 }

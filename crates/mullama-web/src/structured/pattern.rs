@@ -9,6 +9,24 @@ pub(super) fn is_exact(pattern: &str) -> bool {
     inner.is_some_and(|inner| Scan { left: inner.chars().peekable(), depth: 0, last: Last::Nothing }.run())
 }
 
+/// Does the grammar of such a pattern, if it has one, admit what ends the JSON string or cannot stand in one? A dot does so
+/// too, but beside what is fine.
+pub(super) fn leaves_string(pattern: &str) -> bool {
+    let inner = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$'));
+    let Some(inner) = inner else { return false };
+    let mut escaped = false;
+    inner.chars().any(|character| {
+        let leaves = match character {
+            '\\' if !escaped => false,
+            // Control characters and backslashes by their names; `\x0a`, `\u0022` and the like.
+            'n' | 't' | 'r' | 'f' | 'v' | '\\' | 'x' | 'u' => escaped,
+            other => !is_plain(other),
+        };
+        escaped = character == '\\' && !escaped;
+        leaves
+    })
+}
+
 struct Scan<'a> {
     left: std::iter::Peekable<std::str::Chars<'a>>,
     depth: usize,

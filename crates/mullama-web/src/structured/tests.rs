@@ -1,27 +1,19 @@
 //! Tests of plans and checks.
 
 mod grammar;
+mod strict;
 
 use serde_json::json;
 
 use super::*;
 
-fn told(schema: &Value) -> Vec<String> {
-    warnings(schema, false, "schema").unwrap()
-}
-
 /// The warnings about a schema, without their common end.
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "schemas are written where they are checked")]
 fn check(schema: Value, expected: &[&str]) {
-    let warnings = told(&schema);
+    let warnings = warnings(&schema);
     let short: Vec<&str> = warnings.iter().map(|text| text.trim_end_matches(" is not enforced")).collect();
     assert_eq!(short, expected, "{schema}");
-    assert_eq!(warnings_of_strict(&schema).is_err(), !expected.is_empty(), "{schema}");
-}
-
-fn warnings_of_strict(schema: &Value) -> ApiResult<Vec<String>> {
-    warnings(schema, true, "schema")
 }
 
 #[test]
@@ -197,32 +189,6 @@ fn patterns_are_exact_or_told() {
 }
 
 #[test]
-fn a_strict_schema_is_refused_with_the_field_and_the_place() {
-    let tags = json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true });
-    let schema = json!({ "type": "object", "properties": { "tags": { "anyOf": [{ "type": "null" }, tags] } } });
-    let error = plan(&schema, true, "response_format.json_schema.schema").unwrap_err();
-    assert_eq!(error.status, http::StatusCode::BAD_REQUEST);
-    assert_eq!(error.code, Some("invalid_json_schema"));
-    let param = "response_format.json_schema.schema.properties.tags.anyOf[1].uniqueItems";
-    assert_eq!(error.param.as_deref(), Some(param));
-    assert!(
-        error.message.starts_with("`uniqueItems` at /properties/tags/anyOf/1 is not enforced"),
-        "{}",
-        error.message
-    );
-
-    let plan = plan(&schema, false, "schema").unwrap();
-    assert_eq!(plan.warnings, ["`uniqueItems` at /properties/tags/anyOf/1 is not enforced"]);
-    let validator = plan.validator.unwrap();
-    validator.check(r#"{"tags":["a","b"]}"#).unwrap();
-    let error = validator.check(r#"{"tags":["a","a"]}"#).unwrap_err();
-    assert_eq!((error.status.as_u16(), error.code), (500, Some("structured_output_invalid")));
-    assert!(error.message.contains("/tags"), "{}", error.message);
-    let error = validator.check(r#"{"tags":["a""#).unwrap_err();
-    assert!(error.message.contains("not JSON"), "{}", error.message);
-}
-
-#[test]
 fn a_schema_that_cannot_be_compiled_is_told() {
     let bad = [
         json!({ "type": "string", "pattern": "^(?=a)a$" }),
@@ -242,8 +208,8 @@ fn a_schema_that_cannot_be_compiled_is_told() {
     // Draft 7's lists of items are read without being named.
     let old = json!({ "type": "array", "items": [{ "type": "string" }, { "type": "null" }], "additionalItems": false });
     let validator = plan(&old, true, "schema").unwrap().validator.unwrap();
-    validator.check(r#"["a",null]"#).unwrap();
-    assert!(validator.check(r#"["a",1]"#).is_err());
+    validator.check("The answer", r#"["a",null]"#).unwrap();
+    assert!(validator.check("The answer", r#"["a",1]"#).is_err());
 }
 
 fn plan_fails(schema: &Value) -> bool {
@@ -258,7 +224,7 @@ fn a_check_that_would_grow_without_bound_is_left_out() {
     let deep = |levels: usize| format!("{}{{}}{}", "{\"a\":".repeat(levels), "}".repeat(levels));
     let validator = Validator::new(&doubling).unwrap();
     let begun = std::time::Instant::now();
-    validator.check(&deep(100)).unwrap();
+    validator.check("The answer", &deep(100)).unwrap();
     assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
     // A tree grows with its size alone.
     let node = json!({ "type": "object", "properties": { "left": { "$ref": "#" }, "right": { "$ref": "#" },
@@ -268,8 +234,8 @@ fn a_check_that_would_grow_without_bound_is_left_out() {
     for _ in 0..8 {
         tree = format!("{{\"left\":{tree},\"right\":{tree},\"n\":4}}");
     }
-    validator.check(&tree).unwrap();
-    assert!(validator.check(&tree.replacen("\"n\":2", "\"n\":3", 1)).is_err());
+    validator.check("The answer", &tree).unwrap();
+    assert!(validator.check("The answer", &tree.replacen("\"n\":2", "\"n\":3", 1)).is_err());
 }
 
 #[test]
@@ -292,7 +258,7 @@ fn deep_and_wide_schemas_are_read_in_time() {
         let plan = plan(&schema, false, "schema").unwrap();
         assert!(!plan.warnings.is_empty() && plan.warnings.len() <= MAX_WARNINGS + 2);
         if let Some(validator) = plan.validator {
-            let _ = validator.check("null");
+            let _ = validator.check("The answer", "null");
         }
         assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?} for {schema:.60}", begun.elapsed());
     }

@@ -1,5 +1,6 @@
 //! OpenAI's request to core's.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mullama_core::{
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{ApiError, ApiResult};
 use crate::state::AppState;
-use crate::structured::{self, Validator};
+use crate::structured::{self, Checks, Validator};
 use crate::wire::chat::{
     ChatCompletionRequest, Message, MessageContent, MessagePart, MessageRole, ReasoningEffort, ResponseFormat,
     ToolChoice, ToolSpec,
@@ -22,7 +23,7 @@ use crate::wire::sampling::{limit, range};
 pub(crate) struct Translated {
     pub(crate) chat: ChatRequest,
     pub(crate) params: GenerationParams,
-    pub(crate) validator: Option<Arc<Validator>>,
+    pub(crate) checks: Checks,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -42,18 +43,23 @@ pub(crate) fn translate(state: &AppState, mut request: ChatCompletionRequest) ->
     let messages = messages.into_iter().enumerate().map(|(index, one)| message(index, one));
     let mut chat = ChatRequest::new(messages.collect::<ApiResult<Vec<_>>>()?);
     let mut warnings = Vec::new();
-    let mut validator = None;
+    let mut checks = Checks::default();
     if let Some((schema, strict, param)) = form(request.response_format.take(), request.json_schema.take())? {
         let plan = structured::plan(&schema, strict, param)?;
         warnings.extend(plan.warnings);
-        validator = plan.validator;
+        checks.text = plan.validator;
         chat.response_format = CoreFormat::JsonSchema { schema };
     }
     let formed = chat.response_format != CoreFormat::Text;
-    tools(&mut chat, request.tools.take().unwrap_or_default(), request.tool_choice.take(), &mut warnings)?;
+    checks.arguments =
+        tools(&mut chat, request.tools.take().unwrap_or_default(), request.tool_choice.take(), &mut warnings)?;
     if formed && !chat.tools.is_empty() && chat.tool_choice != CoreChoice::None {
-        // With tools the answer may be a call, which has another form.
-        validator = None;
+        // Templates with tools may let the model answer in another form.
+        checks.text = checks.text.filter(|validator| validator.is_strict());
+    }
+    if chat.tool_choice == CoreChoice::Required {
+        // llama.cpp would hold the answer to the schema, and let it call nothing.
+        chat.response_format = CoreFormat::Text;
     }
     chat.parallel_tool_calls = request.parallel_tool_calls;
     if let Some(grammar) = grammar {
@@ -65,7 +71,7 @@ pub(crate) fn translate(state: &AppState, mut request: ChatCompletionRequest) ->
     if let Some(values) = request.chat_template_kwargs {
         template_args(&mut chat, values)?;
     }
-    Ok(Translated { chat, params, validator, warnings })
+    Ok(Translated { chat, params, checks, warnings })
 }
 
 /// `logprobs` and `top_logprobs`.
@@ -160,7 +166,7 @@ fn tools(
     specs: Vec<ToolSpec>,
     choice: Option<ToolChoice>,
     warnings: &mut Vec<String>,
-) -> ApiResult<()> {
+) -> ApiResult<HashMap<String, Arc<Validator>>> {
     let has = |name: &str| specs.iter().any(|spec| spec.function.name == name);
     let (choice, only) = match choice {
         None | Some(ToolChoice::Auto) => (CoreChoice::Auto, None),
@@ -181,6 +187,7 @@ fn tools(
     if choice == CoreChoice::Required && specs.is_empty() {
         return Err(ApiError::invalid("tool_choice", "`tool_choice` asks for a call, but there are no `tools`."));
     }
+    let mut validators = HashMap::new();
     for (index, spec) in specs.into_iter().enumerate() {
         let function = spec.function;
         if only.as_ref().is_some_and(|names| !names.contains(&function.name)) {
@@ -188,7 +195,11 @@ fn tools(
         }
         if let Some(schema) = &function.parameters {
             let param = format!("tools[{index}].function.parameters");
-            warnings.extend(structured::warnings(schema, function.strict == Some(true), param)?);
+            if function.strict == Some(true) {
+                validators.insert(function.name.clone(), structured::strictly(schema, param)?);
+            } else {
+                warnings.extend(structured::warnings(schema));
+            }
         }
         chat.tools.push(Tool {
             name: function.name,
@@ -197,7 +208,7 @@ fn tools(
         });
     }
     chat.tool_choice = choice;
-    Ok(())
+    Ok(validators)
 }
 
 fn combine(chat: &mut ChatRequest, grammar: Grammar, formed: bool) -> ApiResult<()> {

@@ -101,7 +101,7 @@ async fn answer(
     if let Some(ms) = request.t_max_predict_ms.filter(|ms| *ms > 0) {
         params.timeout_ms = u64::try_from(ms).ok();
     }
-    let (validator, warnings) = form(&mut params, request.json_schema.take())?;
+    let (checks, warnings) = form(&mut params, request.json_schema.take())?;
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect::<Vec<_>>());
     let several = prompts.len() > 1;
     let requests = prompts.into_iter().map(|prompt| BackendRequest {
@@ -109,7 +109,7 @@ async fn answer(
         adapters: adapters.clone(),
         ..BackendRequest::new(prompt)
     });
-    let work = Work { model, prefix: "cmpl-", requests: requests.collect(), validator, warnings };
+    let work = Work { model, prefix: "cmpl-", requests: requests.collect(), checks, warnings };
     let tokens = request.return_tokens == Some(true);
     let mut answering = Answering::start(state, caller, work).await?;
     if request.stream == Some(true) {

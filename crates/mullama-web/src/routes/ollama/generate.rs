@@ -13,6 +13,7 @@ use crate::answering::{Answering, Caller, Work};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::state::AppState;
+use crate::structured::{self, Checks};
 use crate::wire::ollama::{OllamaAnswer, OllamaGenerateRequest};
 use crate::wire::sampling::{limit, range};
 
@@ -90,7 +91,7 @@ fn plain(state: &AppState, model: &str, mut from: OllamaGenerateRequest) -> ApiR
     params.top_logprobs = top_logprobs(from.logprobs, from.top_logprobs)?;
     let (mut validator, mut warnings) = (None, Vec::new());
     if let Some(schema) = translate::form(from.format.take())? {
-        let plan = crate::structured::plan(&schema, false, "format")?;
+        let plan = structured::plan(&schema, false, "format")?;
         let grammar = Grammar::json_schema(&schema).map_err(|error| ApiError::from(error).param("format"))?;
         params.sampling.grammar = Some(grammar);
         validator = plan.validator;
@@ -102,7 +103,13 @@ fn plain(state: &AppState, model: &str, mut from: OllamaGenerateRequest) -> ApiR
         None => BackendPrompt::Text(prompt),
     };
     let request = BackendRequest { params, ..BackendRequest::new(prompt) };
-    Ok(Work { model: model.to_owned(), prefix: PREFIX, requests: vec![request], validator, warnings })
+    Ok(Work {
+        model: model.to_owned(),
+        prefix: PREFIX,
+        requests: vec![request],
+        checks: Checks::of_text(validator),
+        warnings,
+    })
 }
 
 fn top_logprobs(wanted: Option<bool>, top: Option<i64>) -> ApiResult<Option<u8>> {

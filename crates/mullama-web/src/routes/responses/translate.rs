@@ -46,7 +46,7 @@ pub(super) fn prepare(state: &AppState, key: Option<&str>, mut request: Response
     chat.grammar = request.grammar.take();
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect());
     let mut params = request.sampling().over(&state.config().defaults)?;
-    let Translated { chat, params: limits, validator, warnings } = translate(state, chat).map_err(own_names)?;
+    let Translated { chat, params: limits, checks, warnings } = translate(state, chat).map_err(own_names)?;
     params.max_tokens = limits.max_tokens;
     params.top_logprobs = limits.top_logprobs;
     params.sampling.grammar = None;
@@ -61,7 +61,7 @@ pub(super) fn prepare(state: &AppState, key: Option<&str>, mut request: Response
         cache_salt: None,
         event_buffer: None,
     };
-    let work = Work { model, prefix: "resp_", requests: vec![one], validator, warnings };
+    let work = Work { model, prefix: "resp_", requests: vec![one], checks, warnings };
     Ok(Prepared { work, response, previous, items })
 }
 

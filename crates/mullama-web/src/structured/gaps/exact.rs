@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::super::kind::{Fields, Kind, Types, known_format, resolve};
-use super::super::pattern;
-use super::{Walk, keywords};
+use super::super::{keywords, pattern};
+use super::Walk;
 
 impl<'a> Walk<'a> {
     /// Does a grammar of this kind hold answers to a keyword other than `type`?
@@ -40,6 +40,35 @@ impl<'a> Walk<'a> {
             Kind::Integer => integer(name, value, fields),
             Kind::Types(_) | Kind::Number | Kind::Boolean | Kind::Null | Kind::Any | Kind::Broken => false,
         }
+    }
+
+    /// Can nothing that a grammar of this kind admits satisfy a keyword that it does not enforce? Tells only what is plain.
+    pub(super) fn contradicts(&mut self, kind: Kind<'a>, name: &str, value: &'a Value, fields: &'a Fields) -> bool {
+        match (kind, name) {
+            (_, "$ref") => true,
+            (Kind::Const(constant), "enum") => !value.as_array().is_some_and(|values| values.contains(constant)),
+            (Kind::Enum(values), "const") => !values.contains(value),
+            (Kind::AllOf(parts), "allOf") => {
+                parts.iter().any(|part| !self.types_of_part(part).meets(self.types_of(kind)))
+            }
+            (Kind::Object, "properties") => true,
+            (Kind::Object, "required") => {
+                // Properties that have no names come only where this keyword allows them.
+                match fields.get("additionalProperties") {
+                    None => fields.contains_key("properties"),
+                    Some(additional) => *additional == Value::Bool(false),
+                }
+            }
+            (Kind::Tuple(..), "minItems" | "maxItems") => true,
+            (Kind::Text, "pattern") => value.as_str().is_some_and(pattern::leaves_string),
+            (Kind::Integer, _) => value.as_f64().is_some_and(|bound| bound.abs() >= WRAPS),
+            _ => false,
+        }
+    }
+
+    /// Of a part of an `allOf`, which a reference or a `type` tells.
+    fn types_of_part(&mut self, part: &'a Value) -> Types {
+        self.fields_behind(part).map_or(Types::ALL, Types::declared)
     }
 
     /// Can a value satisfy only one of these schemas? Told by their types, or by a property that all objects must have.
@@ -188,4 +217,6 @@ fn at_least(bound: f64) -> bool {
 
 /// 2^53. Below it every whole number is one of its own here; far beyond, bounds wrap around in the converter.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
+/// 2^63.
+const WRAPS: f64 = 9_223_372_036_854_775_808.0;
 const MAX_ALTERNATIVES: usize = 64;

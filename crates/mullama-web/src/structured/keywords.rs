@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::kind::{Fields, Types};
+use super::kind::{Fields, Types};
 
 /// A keyword.
 #[derive(Debug, Clone, Copy)]
