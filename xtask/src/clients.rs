@@ -2,15 +2,17 @@
 
 mod cases;
 mod install;
-mod server;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use xshell::Shell;
 
 use self::cases::Count;
-use self::server::{Server, Wanted};
+use crate::server::Server;
 use crate::setup::{self, Mode, Purpose};
 use crate::workspace;
 
@@ -24,14 +26,15 @@ pub(crate) fn run(sh: &Shell, names: &[&str]) -> Result<()> {
     let program = workspace::build_program(sh)?;
     let places = install::run(sh)?;
 
-    let chat = Server::start(&program, &places.folder, &Wanted { name: "chat", model: None, key: Some(KEY) })?;
-    let model = workspace::root().join(EMBED_MODEL);
-    let embedder = if model.is_file() {
-        let wanted = Wanted { name: "embed", model: Some(&model), key: None };
-        Some(Server::start(&program, &places.folder, &wanted)?)
-    } else {
-        None
+    let serve = |name: &str, flags: &[&OsStr]| {
+        let mut command = Command::new(&program);
+        command.arg("serve").args(flags);
+        Server::start(command, &places.log(name), START_PATIENCE)
     };
+    let chat = serve("chat", &["--api-key".as_ref(), KEY.as_ref()])?;
+    let model = workspace::root().join(EMBED_MODEL);
+    let embedder =
+        model.is_file().then(|| serve("embed", &[model.as_os_str(), "--embeddings".as_ref()])).transpose()?;
     let mut variables = vec![("MULLAMA_CHAT_URL", chat.url()), ("MULLAMA_CHAT_KEY", KEY.to_owned())];
     if let Some(server) = &embedder {
         variables.push(("MULLAMA_EMBED_URL", server.url()));
@@ -101,6 +104,7 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+const START_PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "the-key-of-the-client-tests";
 const EMBED_MODEL: &str = "../shared/models/embed/all-MiniLM-L6-v2-q8_0.gguf";
 

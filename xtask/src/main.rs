@@ -8,6 +8,7 @@ mod demo;
 mod features;
 mod gpu;
 mod peers;
+mod server;
 mod setup;
 mod test;
 mod tidy;

@@ -155,7 +155,7 @@ const NEEDS: &[Need] = &[
         names: ["ccache", "ccache", "ccache", "ccache", "ccache"] },
     Need { from: Purpose::Demo, why: "lists the project's files for the checks", found: Program(&["git"]),
         names: ["git", "git", "git", "git", "git"] },
-    Need { from: Purpose::Test, why: "the oracle tools' folder in the target folder",
+    Need { from: Purpose::Test, why: "Python packages for the lane `clients`, in the target folder",
         found: Runs(&["python3", "-c", "import ensurepip, venv"]),
         names: ["python3-venv", "python3", "python", "python3", "python"] },
     Need { from: Purpose::Peers, why: "builds llama.cpp's own programs", found: Program(&["ninja"]),

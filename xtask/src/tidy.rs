@@ -77,3 +77,10 @@ impl fmt::Display for Finding {
         write!(f, "{}:{}: {}", self.path, self.line, self.message)
     }
 }
+
+/// The lines that a check finds in a tree of one file.
+#[cfg(test)]
+fn lines_of(check: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<usize> {
+    let file = SourceFile { path: path.to_owned(), text: text.to_owned() };
+    check(&Tree { files: vec![file] }).iter().map(|finding| finding.line).collect()
+}

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use mullama_core::{
-    ChatDelta, ChatMessage, ChatParser, FinishReason, FunctionCall, Generation, Summary, TokenEvent, TokenId,
-    TokenLogprob, ToolCall,
+    ChatDelta, ChatMessage, ChatParser, FinishReason, FunctionCall, Generation, GenerationParams, Summary, TokenEvent,
+    TokenId, TokenLogprob, ToolCall,
 };
 use serde_json::{Value, json};
 
@@ -60,6 +60,17 @@ impl Answer {
             FinishReason::Stop if calls => FinishReason::ToolCalls,
             other => other,
         }
+    }
+
+    /// That the context was full before the answer was over, where it was. Who asked for so many tokens knows.
+    pub(crate) fn outgrew(&self, params: &GenerationParams, length: usize) -> Option<String> {
+        let asked = params.max_tokens.is_some_and(|most| self.tokens.len() >= most as usize);
+        (self.summary.finish_reason == FinishReason::Length && !asked).then(|| {
+            format!(
+                "the answer was cut: the context of {length} tokens is full; --ctx-size makes it larger, --context-shift \
+                 forgets its beginning"
+            )
+        })
     }
 
     /// Prompt and answer in tokens and time, in one line.

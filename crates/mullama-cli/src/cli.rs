@@ -10,17 +10,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueHint};
 use mullama_core::{FileType, Pooling, ReasoningFormat, ToolChoice};
 use serde::de::DeserializeOwned;
 
-use model::{ContextArgs, LoadArgs};
+use model::{ContextArgs, LoadArgs, SizeArgs};
 use number::{count, whole};
 use sampling::SamplingArgs;
 
 /// Text from local models: generate, chat, serve, tokenize, embed, rank, inspect, quantize, measure.
 #[derive(Debug, Parser)]
-#[command(name = "mullama", version, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "mullama", bin_name = "mullama", version, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -110,11 +110,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) chat: ChatArgs,
     #[command(flatten)]
-    pub(crate) load: LoadArgs,
-    #[command(flatten)]
-    pub(crate) context: ContextArgs,
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
+    pub(crate) with: GenerateArgs,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +120,13 @@ pub(crate) struct Chat {
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) chat: ChatArgs,
+    #[command(flatten)]
+    pub(crate) with: GenerateArgs,
+}
+
+/// What every command takes that generates text.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
@@ -164,7 +167,7 @@ pub(crate) struct Tokenize {
     /// Print the ids only, in one line
     #[arg(long, conflicts_with_all = ["json", "decode"])]
     pub(crate) ids: bool,
-    /// Print one JSON object
+    /// Print one JSON object; pieces of characters are arrays of bytes in it
     #[arg(long)]
     pub(crate) json: bool,
     /// Add no tokens around the text (BOS, EOS)
@@ -179,6 +182,7 @@ pub(crate) struct Tokenize {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_args(adapt_embed))]
 pub(crate) struct Embed {
     /// A .gguf file
     #[arg(value_hint = ValueHint::FilePath)]
@@ -195,14 +199,19 @@ pub(crate) struct Embed {
     /// Print one JSON object instead of an array for each text
     #[arg(long)]
     pub(crate) json: bool,
-    /// Tokens that one text may have [default: as trained, at most 8192]
-    #[arg(long, visible_aliases = ["length", "context-length", "n-ctx"], value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
-    pub(crate) ctx_size: Option<u32>,
-    /// CPU threads [default: one for models under 32 MiB, else as many as cores]
-    #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
-    pub(crate) threads: Option<u32>,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
+}
+
+/// All tokens of a text are computed like a prompt.
+fn adapt_embed(arg: Arg) -> Arg {
+    match arg.get_id().as_str() {
+        "ctx_size" => arg.help("Tokens that one text may have [default: as trained, at most 8192]"),
+        "threads" => arg.help("CPU threads [default: one for models under 32 MiB, else as many as cores]"),
+        _ => arg,
+    }
 }
 
 #[derive(Debug, Args)]
@@ -252,7 +261,7 @@ pub(crate) struct Quantize {
     /// The .gguf file to write; one that is there is replaced
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
-    /// The number format
+    /// The number format; the list goes from large files to small ones
     #[arg(value_name = "TYPE", ignore_case = true, value_parser = file_type())]
     pub(crate) file_type: FileType,
     /// Take a model that is quantized already, although that loses more
@@ -280,12 +289,14 @@ pub(crate) struct Devices {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "For this session of bash: source <(mullama completions bash)")]
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "To read it: mullama man | man -l -")]
 pub(crate) struct Man {
     /// Write the pages of all commands into this folder instead
     #[arg(long, value_hint = ValueHint::DirPath)]

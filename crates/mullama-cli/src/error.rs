@@ -5,6 +5,7 @@ mod wording;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use mullama::{AsyncError, WebError};
 use mullama_core::ErrorKind;
@@ -25,6 +26,8 @@ pub(crate) enum Error {
     Cut,
     /// The arguments or the input cannot be used.
     Usage { problem: String, hint: Cow<'static, str> },
+    /// What is given is no file, and was taken for the name of one.
+    NoFile { path: PathBuf, hint: &'static str },
     /// Text that should be JSON is not.
     Json { what: String, source: serde_json::Error },
     /// Standard input cannot be read.
@@ -52,6 +55,7 @@ impl Error {
             Self::Async(error) => error.kind(),
             Self::Web(error) => error.kind(),
             Self::Cut => ErrorKind::Cancelled,
+            Self::NoFile { .. } => ErrorKind::NotFound,
             Self::Usage { .. } | Self::Json { .. } => ErrorKind::InvalidInput,
             Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) | Self::Network { .. } => ErrorKind::Io,
             Self::Refused { .. } => ErrorKind::Unavailable,
@@ -85,6 +89,7 @@ impl Error {
             Self::Core(error) => wording::hint(error),
             Self::Web(error) => wording::web_hint(error),
             Self::Usage { hint, .. } => Some(hint.as_ref()).filter(|hint| !hint.is_empty()),
+            Self::NoFile { hint, .. } => Some(hint),
             Self::Network { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("is the server running?")
             }
@@ -104,6 +109,7 @@ impl fmt::Display for Error {
             Self::Web(error) => f.write_str(&wording::web_text(error)),
             Self::Cut => f.write_str("the time to end was over, and answers were cut"),
             Self::Usage { problem, .. } => f.write_str(problem),
+            Self::NoFile { path, .. } => write!(f, "cannot read `{}`: there is no such file", path.display()),
             Self::Json { what, .. } => write!(f, "{what} is not the JSON that is expected"),
             Self::Stdin(_) => f.write_str("cannot read standard input"),
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
@@ -120,7 +126,7 @@ impl std::error::Error for Error {
             Self::Core(error) => error.source(),
             Self::Async(error) => error.source(),
             Self::Web(error) => error.source(),
-            Self::Usage { .. } => None,
+            Self::Usage { .. } | Self::NoFile { .. } => None,
             Self::Json { source, .. } => Some(source),
             Self::Refused { .. } | Self::Cut => None,
             Self::Stdin(source) | Self::Stdout(source) | Self::Network { source, .. } => Some(source),

@@ -14,6 +14,9 @@ use crate::load::ModelSource;
 /// model, and the text comes from standard input. `-` and nothing at all: the text comes from standard input.
 pub(crate) fn model_and_text(first: Option<&OsStr>, second: Option<&OsStr>) -> Result<(ModelSource, String)> {
     match (first, second) {
+        (Some(model), Some(_)) if !names_gguf(model) && !Path::new(model).exists() => {
+            Err(Error::NoFile { path: model.into(), hint: "a text with spaces needs quotes; a MODEL is a .gguf file" })
+        }
         (Some(model), Some(text)) => Ok((ModelSource::File(model.into()), text_of(text)?)),
         (Some(model), None) if names_gguf(model) => {
             let model = ModelSource::File(model.into());
@@ -55,14 +58,31 @@ impl Iterator for Lines {
     }
 }
 
-/// A text given as it is, or as the file that holds it: `is_text` tells which.
-pub(crate) fn text_or_file(given: &str, is_text: impl Fn(&str) -> bool) -> Result<String> {
-    if is_text(given) { Ok(given.to_owned()) } else { read_file(Path::new(given)) }
+/// A text given as it is, or as the file that holds it: `is_text` tells which, `hint` says how.
+fn text_or_file(given: &str, is_text: impl Fn(&str) -> bool, hint: &'static str) -> Result<String> {
+    let path = Path::new(given);
+    if is_text(given) {
+        Ok(given.to_owned())
+    } else if path.exists() {
+        read_file(path)
+    } else {
+        Err(Error::NoFile { path: path.to_owned(), hint })
+    }
+}
+
+/// A grammar given as it is, or as the file that holds it.
+pub(crate) fn grammar_or_file(given: &str) -> Result<String> {
+    text_or_file(
+        given,
+        |text| text.contains("::="),
+        "check the path; a grammar has rules like `root ::= \"yes\" | \"no\"`",
+    )
 }
 
 /// JSON given as it is, or as the file that holds it.
 pub(crate) fn json_or_file(given: &str) -> Result<Value> {
-    let text = text_or_file(given, |text| text.trim_start().starts_with(['{', '[']))?;
+    let is_json = |text: &str| text.trim_start().starts_with(['{', '[']);
+    let text = text_or_file(given, is_json, "check the path; JSON itself begins with { or [")?;
     serde_json::from_str(&text).map_err(|source| Error::Json { what: one_word(given), source })
 }
 

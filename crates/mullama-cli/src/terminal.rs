@@ -45,7 +45,8 @@ impl Ui {
         let (ours, llama) = match self.verbose {
             _ if self.quiet => (LevelFilter::ERROR, LevelFilter::OFF),
             0 => (LevelFilter::WARN, LevelFilter::OFF),
-            1 => (LevelFilter::INFO, LevelFilter::INFO),
+            // What llama.cpp calls information is told at `debug`.
+            1 => (LevelFilter::INFO, LevelFilter::DEBUG),
             2 => (LevelFilter::DEBUG, LevelFilter::DEBUG),
             _ => (LevelFilter::TRACE, LevelFilter::TRACE),
         };

@@ -79,8 +79,11 @@ fn explain(error: &clap::Error, arguments: &[OsString]) -> Error {
         }
         ErrorKind::InvalidSubcommand => {
             let problem = format!("there is no command {}", listed(&context(ContextKind::InvalidSubcommand), "and"));
-            Error::usage(problem, did_you_mean(ContextKind::SuggestedSubcommand))
+            let like = listed(&context(ContextKind::SuggestedSubcommand), "or");
+            let like = if like.is_empty() { like } else { format!("did you mean {like}? ") };
+            Error::usage(problem, format!("{like}{COMMANDS}"))
         }
+        ErrorKind::MissingSubcommand => Error::usage("a command is missing", COMMANDS),
         ErrorKind::InvalidValue if value.is_empty() => {
             let hint = match names.strip_prefix("--") {
                 Some(_) => format!("one that begins with a dash is given as {names}=VALUE"),
@@ -118,6 +121,8 @@ fn explain(error: &clap::Error, arguments: &[OsString]) -> Error {
         _ => Error::usage(error.to_string().lines().next().unwrap_or_default().replacen("error: ", "", 1), help),
     }
 }
+
+const COMMANDS: &str = "`mullama --help` lists the commands";
 
 /// The command that the arguments name, with the program before it.
 fn command(arguments: &[OsString]) -> String {
@@ -186,7 +191,12 @@ mod tests {
             (&["run", "--json=1", "hi"], "--json takes no value", run),
             (&["run", "--raw", "--system", "x", "hi"], "--raw cannot be used with --system", run),
             (&["run", "--lora", "=2", "hi"], "--lora is =2: there is no path", run),
-            (&["quantise"], "there is no command quantise", "did you mean quantize?"),
+            (
+                &["quantise"],
+                "there is no command quantise",
+                "did you mean quantize? `mullama --help` lists the commands",
+            ),
+            (&["--quiet"], "a command is missing", "`mullama --help` lists the commands"),
             (
                 &["run", "--flash-attn", "of", "hi"],
                 "--flash-attn is of, but must be auto, on or off",

@@ -1,16 +1,14 @@
 //! `bench compare`: `mullama bench` against llama-server, both with the same model, threads, sequences and lengths.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use xshell::{Shell, cmd};
 
+use crate::server::Server;
 use crate::{peers, workspace};
 
 /// Takes `[--model PATH] [-- ARGS]`; ARGS go to `mullama bench`.
@@ -39,7 +37,7 @@ pub(super) fn run(sh: &Shell, args: &[&str]) -> Result<()> {
     };
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
     let program_of_peers = target.join("peers/build/bin").join(format!("llama-server{}", std::env::consts::EXE_SUFFIX));
-    let server = Server::start(&program_of_peers, &model, &threads, &folder.join("llama-server.log"))?;
+    let server = start(&program_of_peers, &model, &threads, &folder.join("llama-server.log"))?;
 
     let commit = cmd!(sh, "git describe --always --dirty").quiet().ignore_stderr().read().unwrap_or_default();
     let (url, name, note) = (server.url(), name(&program_of_peers)?, format!("mullama {commit}"));
@@ -57,66 +55,15 @@ pub(super) fn run(sh: &Shell, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// llama-server, until this is dropped.
-struct Server {
-    process: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(program: &Path, model: &Path, threads: &str, log: &Path) -> Result<Self> {
-        let port = free_port()?;
-        let output = File::create(log).with_context(|| format!("failed to write {}", log.display()))?;
-        let mut command = Command::new(program);
-        command.arg("-m").arg(model);
-        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "-t", threads, "-tb", threads]);
-        command.args(["-np", &SEQUENCES.to_string(), "-c", &(SEQUENCES * LENGTH).to_string()]);
-        if told(program, "--help")?.contains("--no-webui") {
-            command.arg("--no-webui");
-        }
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let process = command.spawn().with_context(|| format!("failed to start {}", program.display()))?;
-        let mut server = Self { process, port };
-        println!("bench: llama-server on port {port}, its log is {}", log.display());
-        let deadline = Instant::now() + START_PATIENCE;
-        while !server.is_ready() {
-            if let Some(status) = server.process.try_wait()? {
-                bail!("llama-server ended with {status}; see {}", log.display());
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "llama-server is not ready after {START_PATIENCE:?}; see {}",
-                log.display()
-            );
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(server)
+/// llama-server with the same number of threads and sequences.
+fn start(program: &Path, model: &Path, threads: &str, log: &Path) -> Result<Server> {
+    let mut command = Command::new(program);
+    command.arg("-m").arg(model).args(["-t", threads, "-tb", threads]);
+    command.args(["-np", &SEQUENCES.to_string(), "-c", &(SEQUENCES * LENGTH).to_string()]);
+    if told(program, "--help")?.contains("--no-webui") {
+        command.arg("--no-webui");
     }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Has it loaded its model? Then /health answers with 200.
-    fn is_ready(&self) -> bool {
-        let ask = || -> std::io::Result<Vec<u8>> {
-            let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-            connection.write_all(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
-            let mut status = vec![0; 12];
-            connection.read_exact(&mut status)?;
-            Ok(status)
-        };
-        ask().is_ok_and(|status| status.ends_with(b" 200"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    Server::start(command, log, START_PATIENCE)
 }
 
 /// The server with its version: of a build outside of git it says no more of itself.
@@ -131,12 +78,6 @@ fn told(program: &Path, flag: &str) -> Result<String> {
     let output = Command::new(program).arg(flag).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("failed to start {}", program.display()))?;
     Ok([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
-}
-
-/// A port that nobody listens on now.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 const SWEEPS: [&str; 3] = ["concurrency", "shared-prefix", "unshared"];

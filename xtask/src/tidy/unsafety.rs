@@ -49,12 +49,11 @@ const ALLOWED: [&str; 2] = ["crates/mullama-sys/", "crates/mullama-core/src/ffi/
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SourceFile, Tree};
+    use super::super::lines_of;
     use super::check;
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        let file = SourceFile { path: path.to_owned(), text: text.to_owned() };
-        check(&Tree { files: vec![file] }).iter().map(|finding| finding.line).collect()
+        lines_of(check, path, text)
     }
 
     #[test]

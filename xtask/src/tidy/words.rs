@@ -83,12 +83,11 @@ const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SourceFile, Tree};
+    use super::super::lines_of;
     use super::{PATHS, check};
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        let file = SourceFile { path: path.to_owned(), text: text.to_owned() };
-        check(&Tree { files: vec![file] }).iter().map(|finding| finding.line).collect()
+        lines_of(check, path, text)
     }
 
     #[test]

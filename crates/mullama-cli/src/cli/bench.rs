@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Arg, Args, ValueEnum, ValueHint};
 use mullama_core::{FlashAttention, KvLayout, Priority, ThreadPolicy};
 
-use super::model::LoadArgs;
+use super::model::{LoadArgs, SizeArgs};
 use super::number::{count, whole};
 use super::one_of;
 
@@ -75,11 +75,10 @@ pub(crate) struct Bench {
 
 /// How the engine is made.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Engine")]
+#[command(next_help_heading = "Engine", mut_args(adapt))]
 pub(crate) struct EngineArgs {
-    /// CPU threads [default: one for models under 32 MiB, else as many as cores, at most 16]
-    #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
-    pub(crate) threads: Option<u32>,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
     /// Requests that are computed together [default: as many as the sweeps ask for, 16]
     #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) sequences: Option<u32>,
@@ -96,9 +95,14 @@ pub(crate) struct EngineArgs {
     /// [default: interactive]
     #[arg(long, value_name = "WHICH", value_parser = one_of::<Priority>(&["interactive", "batch"]))]
     pub(crate) priority: Option<Priority>,
-    /// Tokens that prompt and answer of one request may have together [default: as trained, at most 2560]
-    #[arg(long, visible_aliases = ["length", "context-length", "n-ctx"], value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
-    pub(crate) ctx_size: Option<u32>,
+}
+
+fn adapt(arg: Arg) -> Arg {
+    match arg.get_id().as_str() {
+        "ctx_size" => arg
+            .help("Tokens that prompt and answer of one request may have together [default: as trained, at most 2560]"),
+        _ => arg,
+    }
 }
 
 /// What can be measured.

@@ -65,22 +65,29 @@ impl LoadArgs {
     }
 }
 
+/// How many tokens and threads; commands to which the numbers mean something else tell it in other words.
+#[derive(Debug, Args)]
+pub(crate) struct SizeArgs {
+    /// Tokens that prompt and answer may have together [default: as trained, at most 8192]
+    #[arg(long, visible_aliases = ["length", "context-length", "n-ctx"], value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
+    pub(crate) ctx_size: Option<u32>,
+    /// CPU threads [default: one for models under 32 MiB, else as many as cores, at most 16]
+    #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
+    pub(crate) threads: Option<u32>,
+}
+
 /// How a context is made.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Context")]
 pub(crate) struct ContextArgs {
-    /// Tokens that prompt and answer may have together [default: as trained, at most 8192]
-    #[arg(long, visible_aliases = ["length", "context-length", "n-ctx"], value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
-    pub(crate) ctx_size: Option<u32>,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
     /// Tokens of a prompt computed in one call [default: 2048]
     #[arg(long, visible_alias = "batch", value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) batch_size: Option<u32>,
     /// Tokens of a prompt computed at once [default: 512]
     #[arg(long, visible_alias = "micro-batch", value_name = "TOKENS", value_parser = count(), allow_hyphen_values = true)]
     pub(crate) ubatch_size: Option<u32>,
-    /// CPU threads [default: one for models under 32 MiB, else as many as cores, at most 16]
-    #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
-    pub(crate) threads: Option<u32>,
     /// CPU threads while the prompt is computed [default: as --threads if given, else one for models under 32 MiB, else
     /// as many as cores]
     #[arg(long, value_name = "N", value_parser = count(), allow_hyphen_values = true)]
@@ -108,9 +115,9 @@ pub(crate) struct ContextArgs {
 impl ContextArgs {
     pub(crate) fn params(&self) -> ContextParams {
         let default = ContextParams::default();
-        let threads = self.threads.unwrap_or(default.threads);
+        let threads = self.size.threads.unwrap_or(default.threads);
         ContextParams {
-            length: self.ctx_size.unwrap_or(default.length),
+            length: self.size.ctx_size.unwrap_or(default.length),
             batch: self.batch_size.unwrap_or(default.batch),
             micro_batch: self.ubatch_size.unwrap_or(default.micro_batch),
             threads,

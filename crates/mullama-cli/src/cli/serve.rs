@@ -10,10 +10,8 @@ use std::time::Duration;
 use clap::{Arg, Args, ValueEnum, ValueHint};
 use mullama_core::KvLayout;
 
-use super::model::{ContextArgs, LoadArgs};
 use super::number::{count, whole};
-use super::one_of;
-use super::sampling::SamplingArgs;
+use super::{GenerateArgs, one_of};
 use values::{bytes, time, time_or_none};
 
 #[derive(Debug, Args)]
@@ -35,11 +33,7 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) engine: ServedArgs,
     #[command(flatten)]
-    pub(crate) load: LoadArgs,
-    #[command(flatten)]
-    pub(crate) context: ContextArgs,
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
+    pub(crate) with: GenerateArgs,
 }
 
 /// Where the server listens, and how it ends.
@@ -250,13 +244,13 @@ mod tests {
                     --jinja --api-key k1,k2 -a one,two --host 0.0.0.0 --port 0 --no-webui --sleep-idle-seconds 60";
         let serve = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!(serve.paths().collect::<Vec<_>>(), [&PathBuf::from("a.gguf")]);
-        let context = serve.context.params();
+        let context = serve.with.context.params();
         assert_eq!((context.length, context.threads, context.threads_batch, context.micro_batch), (8_192, 4, 8, 128));
         assert_eq!((serve.engine.parallel, serve.engine.kv_layout), (Some(2), Some(KvLayout::Unified)));
-        let load = serve.load.params();
+        let load = serve.with.load.params();
         let lora: Vec<_> = load.lora.iter().map(|one| (one.path.to_str().unwrap(), one.scale)).collect();
         assert_eq!((load.gpu_layers, lora), (-1, vec![("x.gguf", 1.0), ("y.gguf", 1.0), ("z.gguf", 0.5)]));
-        let generation = serve.sampling.params(false).unwrap();
+        let generation = serve.with.sampling.params(false).unwrap();
         assert_eq!((generation.max_tokens, generation.sampling.temperature), (None, 0.5));
         assert_eq!((generation.timeout_ms, generation.sampling.samplers.len()), (None, 2));
         assert_eq!(serve.network.silence, Some(Duration::from_secs(600)));
@@ -271,7 +265,7 @@ mod tests {
     #[test]
     fn a_limit_for_requests_is_not_one_for_clients() {
         let serve = read(&["--request-timeout", "1.5", "--timeout", "3"]).unwrap();
-        assert_eq!(serve.sampling.params(true).unwrap().timeout_ms, Some(1_500));
+        assert_eq!(serve.with.sampling.params(true).unwrap().timeout_ms, Some(1_500));
         assert_eq!(serve.network.silence, Some(Duration::from_secs(3)));
     }
 

@@ -122,10 +122,10 @@ fn params(args: &Bench, sizes: &Sizes, model: &Model) -> EngineParams {
     params.kv_layout = args.engine.kv_layout.unwrap_or_default();
     params.context.flash_attention = args.engine.flash_attn.unwrap_or_default();
     params.thread_policy = args.engine.thread_policy.unwrap_or_default();
-    params.context.threads = args.engine.threads.unwrap_or(0);
+    params.context.threads = args.engine.size.threads.unwrap_or(0);
     params.context.threads_batch = params.context.threads;
     let longest = model.context_length().clamp(1, sizes.length);
-    params.context.length = args.engine.ctx_size.filter(|length| *length > 0).unwrap_or(longest);
+    params.context.length = args.engine.size.ctx_size.filter(|length| *length > 0).unwrap_or(longest);
     params
 }
 

@@ -21,10 +21,11 @@ use reader::{Line, Reader};
 
 pub(crate) fn run(args: &Chat, ui: &Ui) -> Result<()> {
     let source = ModelSource::from_argument(args.model.as_ref());
-    let params = args.sampling.params(source == ModelSource::Embedded)?;
-    let model = source.load(args.load.params(), ui)?;
+    let params = args.with.sampling.params(source == ModelSource::Embedded)?;
+    let model = source.load(args.with.load.params(), ui)?;
+    // A model that makes vectors is told by its context, one without a template is only for `run`.
+    let context = model.context().params(args.with.context.params()).build()?;
     let template = model.chat_template()?;
-    let context = model.context().params(args.context.params()).build()?;
     let request = super::run::request(&args.chat, []);
     let mut session = Session { model: source.name(), template, context, params, request, last: None, ui };
 
@@ -130,6 +131,9 @@ impl Session<'_> {
         let generation = self.context.generate(&prompt, &self.params)?;
         let answer = stream(generation, Some(parser), Some(&mut Output::lock()), self.ui)?;
         self.last = Some(answer.timings());
+        if let Some(text) = answer.outgrew(&self.params, self.context.length()) {
+            self.ui.notice(&text);
+        }
         let message = answer.message.unwrap_or_else(|| ChatMessage::assistant(answer.text));
         Ok(ChatMessage { reasoning_content: None, ..message })
     }

@@ -1,7 +1,7 @@
 //! `mullama embed`: texts to vectors.
 
 use mullama_core::{Embedder, Pooling};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::Embed;
 use crate::error::Result;
@@ -17,10 +17,10 @@ pub(crate) fn run(args: &Embed, ui: &Ui) -> Result<()> {
     if let Some(pooling) = args.pooling {
         builder = builder.pooling(pooling);
     }
-    if let Some(tokens) = args.ctx_size {
+    if let Some(tokens) = args.size.ctx_size {
         builder = builder.length(tokens);
     }
-    if let Some(threads) = args.threads {
+    if let Some(threads) = args.size.threads {
         builder = builder.threads(threads);
     }
     let mut embedder = builder.build()?;
@@ -46,22 +46,45 @@ pub(crate) fn run(args: &Embed, ui: &Ui) -> Result<()> {
         return Err(mullama_core::Error::EmptyPrompt.into());
     }
     if args.json {
-        let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
-        output.json(&json!({ "model": source.name(), "embeddings": all, "usage": usage }))?;
+        let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
+        output.json(&Report { model: source.name(), embeddings: all, usage })?;
     }
     output.flush()
 }
 
-/// A vector for each text, or without pooling a vector for each of its tokens; and the number of tokens.
-fn embed(embedder: &mut Embedder, texts: &[String]) -> Result<(Vec<Value>, u64)> {
+/// What `--json` prints. Written as it is: a `Value` would make each number twice as long.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    embeddings: Vec<Rows>,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    total_tokens: u64,
+}
+
+/// What a text becomes.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Rows {
+    One(Vec<f32>),
+    /// Without pooling, one for each token.
+    Each(Vec<Vec<f32>>),
+}
+
+/// The vectors of each text, and the number of tokens.
+fn embed(embedder: &mut Embedder, texts: &[String]) -> Result<(Vec<Rows>, u64)> {
     if embedder.pooling() == Pooling::None {
         let rows = texts.iter().map(|text| embedder.embed_tokens(text)).collect::<mullama_core::Result<Vec<_>>>()?;
         let tokens = rows.iter().map(|rows| rows.len() as u64).sum();
-        return Ok((rows.into_iter().map(|rows| json!(rows)).collect(), tokens));
+        return Ok((rows.into_iter().map(Rows::Each).collect(), tokens));
     }
     let embeddings = embedder.embed(texts)?;
     let tokens = embeddings.iter().map(|embedding| u64::from(embedding.tokens)).sum();
-    Ok((embeddings.into_iter().map(|embedding| json!(embedding.vector)).collect(), tokens))
+    Ok((embeddings.into_iter().map(|embedding| Rows::One(embedding.vector)).collect(), tokens))
 }
 
 /// Texts that are read and computed before their vectors are printed.

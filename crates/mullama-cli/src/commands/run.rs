@@ -22,10 +22,11 @@ pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     if !args.raw && prompt.trim().is_empty() {
         return Err(Core::EmptyPrompt.into());
     }
-    let mut params = args.sampling.params(source == ModelSource::Embedded)?;
+    let mut params = args.with.sampling.params(source == ModelSource::Embedded)?;
     let tools = args.tools.as_deref().map(input::tools).transpose()?.unwrap_or_default();
-    let model = source.load(args.load.params(), ui)?;
-    let mut context = model.context().params(args.context.params()).build()?;
+    let model = source.load(args.with.load.params(), ui)?;
+    let mut context = model.context().params(args.with.context.params()).build()?;
+    let length = context.length();
 
     let chat = if takes_chat(args, &model)? {
         let mut request = request(&args.chat, [ChatMessage::user(prompt.as_str())]);
@@ -51,6 +52,9 @@ pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     }
     if args.timings {
         ui.say(&answer.timings());
+    }
+    if let Some(text) = answer.outgrew(&params, length) {
+        ui.notice(&text);
     }
     outcome(answer, &params)
 }
@@ -92,11 +96,13 @@ enum Form {
 impl Form {
     fn read(args: &Run) -> Result<Self> {
         if let Some(given) = &args.json_schema {
-            return Ok(Self::JsonSchema(input::json_or_file(given)?));
+            let schema = input::json_or_file(given)?;
+            // What is wrong with it is told before the model is loaded, and not by the template.
+            Grammar::json_schema(&schema)?;
+            return Ok(Self::JsonSchema(schema));
         }
         if let Some(given) = &args.grammar {
-            let text = input::text_or_file(given, |text| text.contains("::="))?;
-            return Ok(Self::Grammar(Grammar::gbnf(text)?));
+            return Ok(Self::Grammar(Grammar::gbnf(input::grammar_or_file(given)?)?));
         }
         Ok(if args.json_object { Self::JsonObject } else { Self::Free })
     }

@@ -1,7 +1,7 @@
 //! `mullama tokenize`: text to tokens and back.
 
 use mullama_core::{EncodeOptions, ModelParams, TokenId, Tokenizer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Tokenize;
 use crate::error::{Error, Result};
@@ -28,7 +28,9 @@ pub(crate) fn run(args: &Tokenize, ui: &Ui) -> Result<()> {
     let tokens = tokenizer.encode(&text, options)?;
     if args.json {
         let pieces = tokens.iter().map(|token| piece(&tokenizer, *token)).collect::<Result<Vec<_>>>()?;
-        let pieces: Vec<_> = pieces.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        // As llama.cpp's server: a part of a character is an array of bytes.
+        let pieces: Vec<_> =
+            pieces.iter().map(|bytes| str::from_utf8(bytes).map_or_else(|_| json!(bytes), Value::from)).collect();
         let model = source.name();
         output.json(&json!({ "model": model, "count": tokens.len(), "tokens": tokens, "pieces": pieces }))?;
     } else if args.ids {

@@ -37,8 +37,9 @@ pub(super) fn text(error: &Core) -> String {
 pub(super) fn hint(error: &Core) -> Option<&'static str> {
     Some(match error {
         Core::File { source, action: "open", .. } if source.kind() == io::ErrorKind::NotFound => {
-            "check the path; a MODEL is a .gguf file"
+            "check the path; models and their adapters are .gguf files"
         }
+        Core::File { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the path",
         Core::File { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "give a file, not a folder",
         Core::InvalidModel { source: GgufError::NotGguf { .. }, .. } => {
             "mullama reads GGUF files; llama.cpp's convert_hf_to_gguf.py makes them"

@@ -51,7 +51,15 @@ fn input_that_cannot_be_used_is_refused() {
     with_input(&["run"], &vec![b'a'; (16 << 20) + 1]).fails(2, "the limit is 16777216");
     mullama(&["run", "--ctx-size", "8", "Who are you?"]).fails(2, "but the context holds 8");
     mullama(&["run", "--json-schema", "{", "hi"]).fails(2, "`{` is not the JSON that is expected");
-    mullama(&["run", "--json-schema", "nosuch.json", "hi"]).fails(3, "cannot read `nosuch.json`");
+    for (flag, hint) in [("--json-schema", "JSON itself begins with"), ("--grammar", "a grammar has rules like")] {
+        let told = mullama(&["run", flag, "nosuch.json", "hi"]);
+        assert!(told.err.contains(hint), "{told:?}");
+        told.fails(3, "cannot read `nosuch.json`");
+    }
+    mullama(&["run", "--json-schema", "{\"type\":\"nonsense\"}", "hi"]).fails(2, "unrecognized type nonsense");
+    let told = mullama(&["run", "good", "morning"]);
+    assert!(told.err.contains("hint: a text with spaces needs quotes"), "{told:?}");
+    told.fails(3, "cannot read `good`");
     mullama(&["run", "--tools", "[1]", "hi"]).fails(2, "is not the JSON that is expected");
     for form in [&["--raw"][..], &[]] {
         let args = [&["run", "--grammar", "root ::= (", "hi"], form].concat();

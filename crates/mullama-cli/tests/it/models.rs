@@ -84,6 +84,7 @@ fn texts_become_vectors() {
     let refused = mullama(&["run", model, "hi"]);
     assert!(refused.err.contains("mullama embed") && !refused.err.contains("Embedder"), "{refused:?}");
     refused.fails(2, "generation with this model is not supported");
+    mullama(&["chat", model]).fails(2, "generation with this model is not supported");
     mullama(&["rerank", model, "what?", "that"]).fails(2, "ranking with this model is not supported");
 }
 
@@ -114,8 +115,20 @@ fn devices_name_the_cpu() {
 
 #[test]
 fn completions_and_manual_pages_know_every_command() {
-    const COMMANDS: [&str; 11] =
-        ["run", "chat", "tokenize", "embed", "rerank", "info", "quantize", "bench", "devices", "completions", "man"];
+    const COMMANDS: [&str; 12] = [
+        "run",
+        "chat",
+        "serve",
+        "tokenize",
+        "embed",
+        "rerank",
+        "info",
+        "quantize",
+        "bench",
+        "devices",
+        "completions",
+        "man",
+    ];
     let script = mullama(&["completions", "bash"]).ok();
     let folder = tempfile::tempdir().unwrap();
     mullama(&["man", "--dir", folder.path().join("pages").to_str().unwrap()]).ok();

@@ -143,6 +143,9 @@ fn tokens_go_to_text_and_back() {
     assert_eq!(with_input(&["tokenize", "--decode"], json["tokens"].to_string().as_bytes()).ok(), format!("{text}\n"));
     assert_eq!(mullama(&["tokenize", "--ids", "--parse-special", "<|im_end|>"]).ok(), "2\n");
     assert_ne!(mullama(&["tokenize", "--ids", "<|im_end|>"]).ok(), "2\n");
+    // A letter of two bytes that the vocabulary does not have.
+    let pieces = mullama(&["tokenize", "--json", "hé"]).json()["pieces"].clone();
+    assert_eq!(pieces, serde_json::json!(["h", [0xc3], [0xa9]]));
     assert_eq!(mullama(&["tokenize", "hello"]).ok().lines().next(), Some("     267  \"he\""));
 }
 
@@ -153,4 +156,20 @@ fn timings_are_told_on_request() {
         answer.err.starts_with("prompt: 12 tokens (0 cached) in ") && answer.err.lines().count() == 1,
         "{answer:?}"
     );
+}
+
+#[test]
+fn an_answer_that_outgrows_the_context_is_told_and_one_of_asked_length_is_not() {
+    let told = |flags: &[&str]| mullama(&[&["run", "--ignore-eos"], flags, &["Count to 20."]].concat()).err;
+    let full = told(&["--ctx-size", "64"]);
+    assert!(full.contains("is full; --ctx-size makes it larger"), "{full}");
+    let asked = told(&["--ctx-size", "64", "--max-tokens", "2"]);
+    assert!(!asked.contains("is full"), "{asked}");
+    assert!(!told(&["--ctx-size", "64", "--quiet"]).contains("is full"));
+}
+
+#[test]
+fn llama_cpps_log_is_shown_where_it_is_asked_for() {
+    assert!(mullama(&["run", "-v", "hi"]).err.contains("llama.cpp: llama_model_loader"));
+    assert!(!mullama(&["run", "hi"]).err.contains("llama_model_loader"));
 }

@@ -23,6 +23,7 @@ fn wrong_usage_is_one_line_and_a_hint() {
         (&["quantize", "in.gguf"], "OUTPUT and TYPE are missing"),
         (&["quantize", "in.gguf", "out.gguf", "Q9"], "TYPE is Q9, but must be "),
         (&["info", "--json", "--json"], "--json is given twice"),
+        (&["--quiet"], "a command is missing"),
     ];
     for (wrong, message) in cases {
         let told = mullama(wrong);

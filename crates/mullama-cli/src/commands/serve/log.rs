@@ -15,7 +15,8 @@ pub(crate) fn install(format: LogFormat, ui: &Ui) {
     let (ours, others, llama) = match ui.verbose {
         _ if ui.quiet => (LevelFilter::ERROR, LevelFilter::ERROR, LevelFilter::OFF),
         0 => (LevelFilter::INFO, LevelFilter::WARN, LevelFilter::OFF),
-        1 => (LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::INFO),
+        // What llama.cpp calls information is told at `debug`.
+        1 => (LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::DEBUG),
         2 => (LevelFilter::TRACE, LevelFilter::DEBUG, LevelFilter::DEBUG),
         _ => (LevelFilter::TRACE, LevelFilter::TRACE, LevelFilter::TRACE),
     };

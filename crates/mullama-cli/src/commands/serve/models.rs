@@ -64,7 +64,7 @@ pub(super) fn chosen(args: &Serve) -> Result<Vec<Served>> {
 /// Whoever computes. Nothing is loaded.
 pub(super) fn backend(args: &Serve, served: &[Served]) -> Result<Arc<LocalBackend>> {
     let params = engine_params(args)?;
-    let mut load = args.load.params();
+    let mut load = args.with.load.params();
     if args.engine.lora_init_without_apply {
         load.lora.iter_mut().for_each(|adapter| adapter.scale = 0.0);
     }
@@ -94,7 +94,7 @@ fn engine_params(args: &Serve) -> Result<EngineParams> {
         kv_layout: args.engine.kv_layout.unwrap_or(default.kv_layout),
         inter_token_target_ms: args.engine.inter_token_target.unwrap_or(default.inter_token_target_ms),
         host_cache_bytes: args.engine.cache_ram.map_or(default.host_cache_bytes, |mib| mib << 20),
-        context: args.context.params(),
+        context: args.with.context.params(),
         ..default
     };
     let asked = params.context.length;

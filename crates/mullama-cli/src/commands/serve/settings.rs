@@ -13,12 +13,12 @@ use crate::load::ModelSource;
 
 /// How requests are answered.
 pub(super) fn web(args: &Serve, served: &[Served]) -> Result<WebConfig> {
-    if args.sampling.top_logprobs.is_some() {
+    if args.with.sampling.top_logprobs.is_some() {
         let hint = "each request says for itself: logprobs, top_logprobs";
         return Err(Error::usage("--top-logprobs is no flag of a server", hint));
     }
     let tiny = served.iter().all(|model| model.source == ModelSource::Embedded);
-    let mut defaults = args.sampling.params(tiny)?;
+    let mut defaults = args.with.sampling.params(tiny)?;
     let request_timeout_ms = defaults.timeout_ms.take();
     Ok(WebConfig {
         api_keys: keys(args)?,
