@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     path: PathBuf,
     fingerprint: [u8; 32],
     vocab_only: bool,
+    /// Instead of the file's.
+    chat_template: Option<String>,
     /// Found when first asked for.
     end_tokens: OnceLock<Arc<[TokenId]>>,
     vocabulary: OnceLock<Facts>,
@@ -102,21 +104,25 @@ impl Model {
         Tokenizer::new(self.clone())
     }
 
-    /// The model's own chat template, ready to render.
+    /// The model's chat template, ready to render: [`ModelParams::chat_template`], or the file's own.
     ///
     /// # Errors
-    /// [`Error::NoChatTemplate`] when the file has none; [`Error::ChatTemplate`] when it cannot be read.
+    /// [`Error::NoChatTemplate`] when there is none; [`Error::ChatTemplate`] when it cannot be read.
     pub fn chat_template(&self) -> Result<ChatTemplate> {
+        if let Some(source) = &self.inner.shared.chat_template {
+            return ChatTemplate::with_source(self, source);
+        }
         if self.chat_template_source().is_none() {
             return Err(Error::NoChatTemplate);
         }
         ChatTemplate::of_model(self)
     }
 
-    /// The text of the model's chat template (Jinja), if it has one. `tokenizer.chat_template`.
+    /// The text of the model's chat template (Jinja), if it has one: [`ModelParams::chat_template`], or the file's
+    /// `tokenizer.chat_template`.
     #[must_use]
     pub fn chat_template_source(&self) -> Option<String> {
-        self.ptr().chat_template(None)
+        self.inner.shared.chat_template.clone().or_else(|| self.ptr().chat_template(None))
     }
 
     /// Loads an adapter for this model. It can then be attached to contexts ([`Context::set_lora`]).
@@ -367,6 +373,12 @@ impl<'a> ModelBuilder<'a> {
         self
     }
 
+    /// [`ModelParams::chat_template`].
+    pub fn chat_template(mut self, source: impl Into<String>) -> Self {
+        self.params.chat_template = Some(source.into());
+        self
+    }
+
     /// Is told how far the load is (0.0..=1.0), on the thread that loads; `Break` cancels it.
     pub fn progress(mut self, call: impl FnMut(f32) -> ControlFlow<()> + Send + 'a) -> Self {
         self.progress = Some(Box::new(call));
@@ -379,7 +391,8 @@ impl<'a> ModelBuilder<'a> {
     /// # Errors
     /// [`Error::File`] when the file cannot be opened, [`Error::InvalidModel`] when its header is broken or its tensors
     /// are cut off, [`Error::InvalidParameter`], [`Error::LoadModel`] when llama.cpp refuses it, [`Error::Cancelled`]
-    /// when the progress callback said so, [`Error::Lora`].
+    /// when the progress callback said so, [`Error::Lora`], [`Error::ChatTemplate`] when a template that was given cannot
+    /// be read.
     pub fn load(mut self) -> Result<Model> {
         ffi::init();
         self.params.validate()?;
@@ -402,7 +415,12 @@ impl<'a> ModelBuilder<'a> {
         };
         let adapters = self.params.lora.iter();
         let lora = adapters.map(|spec| Ok((Lora::load(&shared, &spec.path)?, spec.scale))).collect::<Result<_>>()?;
-        Ok(Model { inner: Arc::new(Inner { lora, shared }) })
+        let model = Model { inner: Arc::new(Inner { lora, shared }) };
+        if self.params.chat_template.is_some() {
+            // What is wrong with it is told here, not at the first conversation.
+            model.chat_template()?;
+        }
+        Ok(model)
     }
 }
 
@@ -464,6 +482,7 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
         path,
         fingerprint: header.fingerprint(),
         vocab_only: params.vocab_only,
+        chat_template: params.chat_template.clone(),
         end_tokens: OnceLock::new(),
         vocabulary: OnceLock::new(),
         learned_positions: header.tensors().iter().any(|tensor| tensor.name == "position_embd.weight"),

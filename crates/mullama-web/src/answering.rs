@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep_until, timeout_at};
 
 use crate::error::{ApiError, ApiResult};
 use crate::id;
+use crate::names::Names;
 use crate::notes::Notes;
 use crate::running::Listed;
 use crate::state::{AppState, now};
@@ -25,6 +26,7 @@ pub(crate) struct Caller {
     pub(crate) notes: Notes,
     /// How long the client, or a proxy before it, waits at most.
     timeout_ms: Option<u64>,
+    names: Names,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -39,7 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
                 ms.ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a time in ms, at least 1.")))?;
             timeout_ms = Some(timeout_ms.map_or(ms, |known: u64| known.min(ms)));
         }
-        Ok(Self { notes: Notes::of(&parts.extensions), timeout_ms })
+        Ok(Self { notes: Notes::of(&parts.extensions), timeout_ms, names: Names::of(parts.uri.path()) })
     }
 }
 
@@ -97,6 +99,8 @@ pub(crate) struct Answering {
     /// The schema could not be enforced whole, which the caller was told.
     relaxed: bool,
     listed: Listed,
+    notes: Notes,
+    names: Names,
     state: AppState,
 }
 
@@ -144,9 +148,10 @@ impl Answering {
             }
             let submitted = state.backend().submit(&model, request);
             let stream = match deadline {
-                None => submitted.await?,
-                Some(deadline) => timeout_at(deadline, submitted).await.map_err(|_| late(started))??,
+                None => submitted.await,
+                Some(deadline) => timeout_at(deadline, submitted).await.map_err(|_| late(started))?,
             };
+            let stream = stream.map_err(|error| ApiError::from(error).formed_by(checks.form))?;
             choices.push(Choice { stream: Some(stream), text: String::new(), reasoning_tokens: 0, tokens: 0 });
         }
         let controls = choices.iter().filter_map(|choice| choice.stream.as_ref()).map(BackendStream::control).collect();
@@ -167,6 +172,8 @@ impl Answering {
             started,
             seen_token: false,
             checks,
+            notes: caller.notes.clone(),
+            names: caller.names,
             state: state.clone(),
         })
     }
@@ -187,6 +194,30 @@ impl Answering {
     /// The next event and its choice; `None` when all choices have ended. After an error all of it is over.
     pub(crate) async fn next(&mut self) -> Option<ApiResult<(usize, Event)>> {
         std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Waits for the ends of all choices; `last` of each has all that came.
+    pub(crate) async fn whole(&mut self) -> ApiResult<Vec<End>> {
+        let mut wholes = vec![TokenDelta::default(); self.len()];
+        let mut ends: Vec<Option<End>> = (0..self.len()).map(|_| None).collect();
+        while let Some(event) = self.next().await {
+            match event? {
+                (index, Event::Tokens(delta)) => append(&mut wholes[index], delta),
+                (index, Event::End(mut end)) => {
+                    let mut whole = std::mem::take(&mut wholes[index]);
+                    append(&mut whole, std::mem::take(&mut end.done.last));
+                    end.done.last = whole;
+                    ends[index] = Some(*end);
+                }
+            }
+        }
+        let ends: Option<Vec<End>> = ends.into_iter().collect();
+        ends.ok_or_else(|| ApiError::internal("an answer has no end"))
+    }
+
+    /// As [`Answering::whole`], of the only choice.
+    pub(crate) async fn whole_one(&mut self) -> ApiResult<End> {
+        self.whole().await?.pop().ok_or_else(|| ApiError::internal("there is no answer"))
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<ApiResult<(usize, Event)>>> {
@@ -237,10 +268,16 @@ impl Answering {
         self.choices.get(index).map_or(0, |choice| choice.tokens)
     }
 
-    /// An error was told inside the answer: its status says nothing of it.
-    pub(crate) fn failed(&self, error: &ApiError) {
+    /// What the answer's head calls the request.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.notes.request_id_name()
+    }
+
+    /// An error is told inside the answer, whose status says nothing of it: counts it, and gives it in the route's words.
+    pub(crate) fn failed(&self, error: ApiError) -> ApiError {
         tracing::warn!(id = %self.id, error = %error.message, "a stream ended with an error");
         self.state.metrics().error(error.kind, error.code);
+        self.names.of_error(error)
     }
 
     fn take(&mut self, index: usize, event: Option<mullama_async::Result<BackendEvent>>) -> ApiResult<Event> {
@@ -317,6 +354,13 @@ impl Answering {
         }
         Ok(End { finish_reason, reasoning_tokens: choice.reasoning_tokens, done })
     }
+}
+
+fn append(to: &mut TokenDelta, mut more: TokenDelta) {
+    to.text.push_str(&more.text);
+    to.deltas.append(&mut more.deltas);
+    to.tokens.append(&mut more.tokens);
+    to.logprobs.append(&mut more.logprobs);
 }
 
 fn late(started: Instant) -> ApiError {

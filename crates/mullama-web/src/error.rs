@@ -120,6 +120,11 @@ impl ApiError {
         self
     }
 
+    /// `field`: what the form of answers came from, where that is what is wrong; empty where it is not known.
+    pub(crate) fn formed_by(self, field: &'static str) -> Self {
+        if self.code == Some(INVALID_GRAMMAR) && !field.is_empty() { self.param(field) } else { self }
+    }
+
     pub(crate) fn retry_after(mut self, time: Duration) -> Self {
         self.retry_after = Some(time);
         self
@@ -165,6 +170,15 @@ impl ApiError {
         }
     }
 
+    /// The same; Anthropic's clients look in it for the id of the request.
+    pub(crate) fn body_of(&self, dialect: Dialect, request_id: Option<&str>) -> Value {
+        let mut body = self.body(dialect);
+        if let (Dialect::Anthropic, Value::Object(fields), Some(id)) = (dialect, &mut body, request_id) {
+            fields.insert("request_id".to_owned(), id.into());
+        }
+        body
+    }
+
     /// The whole response, in a dialect's shape.
     pub(crate) fn response(&self, dialect: Dialect) -> Response {
         let mut response = (self.status, axum::Json(self.body(dialect))).into_response();
@@ -198,13 +212,13 @@ impl From<mullama_core::Error> for ApiError {
         use mullama_core::Error as Core;
         let message = told(&error);
         match &error {
-            Core::PromptTooLong { got, limit } => Self::invalid("messages", message)
+            Core::PromptTooLong { got, limit } => Self::invalid("prompt", message)
                 .code("context_length_exceeded")
                 .with("n_prompt_tokens", *got)
                 .with("n_ctx", *limit),
             Core::InvalidParameter { name, .. } => Self::invalid(*name, message),
-            Core::Grammar { .. } => Self::invalid("response_format", message).code("invalid_grammar"),
-            Core::ChatTemplate { .. } => Self::invalid("messages", message).code("chat_template"),
+            Core::Grammar { .. } => Self::invalid("response_format", message).code(INVALID_GRAMMAR),
+            Core::ChatTemplate { .. } => Self::invalid("prompt", message).code("chat_template"),
             Core::EmptyPrompt
             | Core::TextTooLong { .. }
             | Core::RunTooLong { .. }
@@ -277,6 +291,7 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 const INVALID: &str = "invalid_request_error";
+const INVALID_GRAMMAR: &str = "invalid_grammar";
 const NOT_FOUND: &str = "not_found_error";
 const SOON: Duration = Duration::from_secs(1);
 const ONE: HeaderValue = HeaderValue::from_static("1");

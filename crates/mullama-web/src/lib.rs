@@ -35,6 +35,7 @@ mod guard;
 mod id;
 mod limits;
 mod metrics;
+mod names;
 mod notes;
 mod observe;
 mod openapi;

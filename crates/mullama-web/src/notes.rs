@@ -14,6 +14,7 @@ struct Inner {
     model: OnceLock<String>,
     /// The fingerprint of the key that the request came with.
     key: OnceLock<String>,
+    request_id: OnceLock<String>,
 }
 
 impl Notes {
@@ -41,6 +42,15 @@ impl Notes {
 
     pub(crate) fn model_name(&self) -> Option<&str> {
         self.0.model.get().map(String::as_str)
+    }
+
+    /// What its answer calls it.
+    pub(crate) fn request_id(&self, id: &str) {
+        let _ = self.0.request_id.set(id.to_owned());
+    }
+
+    pub(crate) fn request_id_name(&self) -> Option<&str> {
+        self.0.request_id.get().map(String::as_str)
     }
 
     /// Who asks.

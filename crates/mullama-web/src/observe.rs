@@ -32,6 +32,7 @@ pub(crate) async fn observe(State(state): State<AppState>, mut request: Request,
     let request_id = request_id(request.headers());
     let trace = Trace::of(request.headers());
     let notes = Notes::default();
+    notes.request_id(&request_id);
     request.extensions_mut().insert(notes.clone());
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
     let method = method_name(request.method());
@@ -48,7 +49,7 @@ pub(crate) async fn observe(State(state): State<AppState>, mut request: Request,
         state.metrics().panicked();
         ApiError::internal("The server failed at this request; its log says why.").into_response()
     });
-    let mut response = shape::in_dialect(response, &asked, &path).await;
+    let mut response = shape::in_dialect(response, &asked, &path, &request_id).await;
     if let Some(Told(error)) = response.extensions().get::<Told>() {
         state.metrics().error(error.kind, error.code);
     }

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 
@@ -58,6 +58,7 @@ fn work_routes() -> Router<AppState> {
         .route("/lora-adapters", get(lora::list).post(lora::set))
         .route("/models/load", post(models::load))
         .route("/models/unload", post(models::unload))
+        .route("/v1/models/{*id}", delete(models::remove))
         .route("/api/chat", post(ollama::chat))
         .route("/api/generate", post(ollama::generate::generate))
         .route("/api/embed", post(ollama::embed::embed))

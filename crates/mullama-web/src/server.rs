@@ -151,7 +151,7 @@ impl Server {
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let _cut_on_drop = cut.clone().drop_guard();
         let open = TaskTracker::new();
-        let settings = Arc::new(Settings::new(&config, tls, closing.clone(), cut.clone()));
+        let settings = Arc::new(Settings::new(&config, tls, closing.clone(), cut.clone(), state.clone()));
         tracing::info!(%address, "listening");
 
         let mut accepting = Box::pin(Acceptor::new(listener, &config, settings, open.clone()).run(make));

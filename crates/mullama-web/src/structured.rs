@@ -28,6 +28,8 @@ use crate::error::{ApiError, ApiResult};
 /// What whole answers must satisfy.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checks {
+    /// The field of the request that the form of answers comes from; empty: it has none.
+    pub(crate) form: &'static str,
     /// The text of an answer.
     pub(crate) text: Option<Arc<Validator>>,
     /// The arguments of calls, by the name of the tool.
@@ -36,8 +38,8 @@ pub(crate) struct Checks {
 
 impl Checks {
     /// Of the text alone.
-    pub(crate) fn of_text(text: Option<Arc<Validator>>) -> Self {
-        Self { text, ..Self::default() }
+    pub(crate) fn of_text(form: &'static str, text: Option<Arc<Validator>>) -> Self {
+        Self { form, text, ..Self::default() }
     }
 
     /// Checks the calls of a message.

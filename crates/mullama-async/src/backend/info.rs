@@ -16,6 +16,9 @@ pub struct BackendModel {
     pub state: ModelState,
     /// Requests that wait and run.
     pub load: usize,
+    /// How often its engine has died and was started again, since it was registered; 0 where they share this process.
+    #[serde(default)]
+    pub restarts: u64,
     /// What it takes in memory, in bytes, as far as known; 0 while it is not loaded.
     pub memory_bytes: u64,
     /// When it was registered, in seconds since 1970.

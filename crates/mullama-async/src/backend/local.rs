@@ -180,6 +180,7 @@ impl LocalBackend {
             aliases: model.aliases.clone(),
             state,
             load,
+            restarts: 0,
             memory_bytes: health.map_or(size, |health| health.memory_bytes),
             created: model.created,
             unloads_in_ms: unloads_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),

@@ -36,6 +36,9 @@ pub struct ModelParams {
     pub kv_overrides: Vec<KvOverride>,
     /// Adapters that every context of this model starts with.
     pub lora: Vec<LoraSpec>,
+    /// A chat template (Jinja) to use instead of the file's; up to 256 KiB. Default: the file's. A template is a program:
+    /// take it from people whom you trust. llama.cpp's `--chat-template-file`.
+    pub chat_template: Option<String>,
 }
 
 impl Default for ModelParams {
@@ -52,6 +55,7 @@ impl Default for ModelParams {
             check_tensors: false,
             kv_overrides: Vec::new(),
             lora: Vec::new(),
+            chat_template: None,
         }
     }
 }
@@ -125,6 +129,9 @@ impl ModelParams {
         }
         for adapter in &self.lora {
             check_scale(adapter.scale)?;
+        }
+        if let Some(template) = self.chat_template.as_deref().filter(|text| text.trim().is_empty()) {
+            return Err(Error::parameter("chat_template", format!("{template:?}"), "a template that is not empty"));
         }
         self.raw_overrides().map(drop)
     }

@@ -491,3 +491,17 @@ fn a_model_without_a_template_says_so() {
     assert!(alone.render(&ChatRequest::new([ChatMessage::user("Hi")])).unwrap().text().ends_with("Hi"));
     assert!(!Model::chat_template(&shared::tiny()).unwrap().capabilities().unwrap().is_empty());
 }
+
+#[test]
+fn a_template_given_at_load_time_is_used_instead_of_the_files() {
+    let load = |source: &str| Model::builder(shared::tiny_path()).vocab_only(true).chat_template(source).load();
+    let source = "[{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}]";
+    let model = load(source).unwrap();
+    assert_eq!(model.chat_template_source().as_deref(), Some(source));
+    let rendered = model.chat_template().unwrap().render(&ChatRequest::new([ChatMessage::user("Hi")])).unwrap();
+    assert_eq!(rendered.text(), "[user: Hi;]");
+    // What is wrong is told at once.
+    assert!(matches!(load("{% for"), Err(Error::ChatTemplate { .. })));
+    assert!(matches!(load(" \n"), Err(Error::InvalidParameter { name: "chat_template", .. })));
+    assert!(matches!(load(&"a".repeat(300 << 10)), Err(Error::ChatTemplate { .. })));
+}

@@ -136,12 +136,12 @@ async fn a_key_is_taken_from_either_header() {
 }
 
 #[tokio::test]
-async fn health_needs_no_key() {
-    for path in ["/", "/health", "/health/live", "/health/ready"] {
+async fn what_is_told_to_all_needs_no_key() {
+    for path in ["/", "/health", "/v1/health", "/health/live", "/health/ready", "/docs", "/openapi.json"] {
         assert_eq!(status("GET", path, &[]).await, StatusCode::OK, "{path}");
     }
     assert_eq!(status("OPTIONS", "/v1/models", &[]).await, StatusCode::OK);
-    for path in ["/healthy", "/v1/models", "/metrics", "//", "/x/health"] {
+    for path in ["/healthy", "/v1/models", "/metrics", "//", "/x/health", "/docs/", "/docs/x"] {
         assert_eq!(status("GET", path, &[]).await, StatusCode::UNAUTHORIZED, "{path}");
     }
 }

@@ -17,6 +17,11 @@ pub(super) fn models(text: &mut Text, models: &[BackendModel]) {
     for model in models {
         text.sample(name, &[("model", &model.name)], model.load as u64);
     }
+    let name = "mullama_engine_restarts_total";
+    text.family(name, Kind::Counter, "Times that the engine of a model died and was started again.");
+    for model in models {
+        text.sample(name, &[("model", &model.name)], model.restarts);
+    }
     let name = "mullama_model_memory_bytes";
     text.family(name, Kind::Gauge, "What a model takes in memory, as far as known.");
     for model in models {

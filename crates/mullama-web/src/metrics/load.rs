@@ -69,6 +69,7 @@ mod tests {
             aliases: Vec::new(),
             state: ModelState::Ready,
             load: 0,
+            restarts: 0,
             memory_bytes: 0,
             created: 0,
             unloads_in_ms: None,

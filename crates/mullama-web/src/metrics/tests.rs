@@ -163,6 +163,7 @@ fn model(name: &str, state: ModelState, adapters: &[&str]) -> BackendModel {
         aliases: Vec::new(),
         state,
         load: 4,
+        restarts: 2,
         memory_bytes: 1 << 40,
         created: 0,
         unloads_in_ms: None,

@@ -6,15 +6,17 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::error::{ApiError, Dialect, Told};
+use crate::names::Names;
 
 /// Our own errors are written in OpenAI's shape, those of axum's routes and extractors in none.
-pub(super) async fn in_dialect(response: Response, method: &Method, path: &str) -> Response {
+pub(super) async fn in_dialect(response: Response, method: &Method, path: &str, request_id: &str) -> Response {
     let dialect = Dialect::of(path);
     if let Some(Told(error)) = response.extensions().get::<Told>() {
-        if dialect == Dialect::OpenAi {
+        let named = Names::of(path).of_error(ApiError::clone(error));
+        if dialect == Dialect::OpenAi && named.param == error.param {
             return response;
         }
-        let body = error.body(dialect).to_string();
+        let body = named.body_of(dialect, Some(request_id)).to_string();
         return with_body(response, body);
     }
     if !is_plain_failure(&response) {
@@ -28,7 +30,7 @@ pub(super) async fn in_dialect(response: Response, method: &Method, path: &str) 
         // What it says may be for us alone.
         status => ApiError::internal(status.canonical_reason().unwrap_or("The server failed at this request.")),
     };
-    let text = error.body(dialect).to_string();
+    let text = error.body_of(dialect, Some(request_id)).to_string();
     let mut response = with_body(Response::from_parts(parts, Body::empty()), text);
     response.extensions_mut().insert(Told(error.into()));
     response

@@ -151,7 +151,9 @@ async fn every_failure_has_its_dialects_shape() {
     assert_eq!((response.status(), header(&response, "retry-after")), (StatusCode::TOO_MANY_REQUESTS, "3"));
     assert!(header(&response, "request-id").starts_with("req_"));
     assert_eq!(header(&response, "request-id"), header(&response, "x-request-id"));
-    let expected = json!({"type": "error", "error": {"type": "rate_limit_error", "message": "Later."}});
+    let id = header(&response, "request-id").to_owned();
+    let error = json!({"type": "rate_limit_error", "message": "Later."});
+    let expected = json!({"type": "error", "error": error, "request_id": id});
     assert_eq!(json_of(response).await, expected);
 
     let response = send(&state, "POST", "/api/chat", &[]).await;

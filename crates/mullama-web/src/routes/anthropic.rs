@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use mullama_async::{BackendPrompt, BackendRequest};
 use mullama_core::Usage;
 
-use crate::answering::{Answering, Caller, End, Event, Work};
+use crate::answering::{Answering, Caller, End, Work};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::routes::chat::translate::{Translated, translate};
@@ -29,8 +29,7 @@ use crate::wire::anthropic::{
             (MessagesResponse = "application/json"),
             (MessagesEvent = "text/event-stream"),
         )),
-        (status = "4XX", description = "The request cannot be answered: `{\"type\":\"error\",\"error\":{\"type\",\"message\"}}`"),
-        (status = "5XX", description = "The server cannot answer; the same shape"),
+        crate::wire::error::AnthropicFailures,
     ),
 )]
 pub(crate) async fn messages(
@@ -57,8 +56,7 @@ pub(crate) async fn messages(
     post, path = "/v1/messages/count_tokens", tag = "Anthropic", request_body = MessagesRequest,
     responses(
         (status = 200, description = "Its tokens", body = TokenCount),
-        (status = "4XX", description = "They cannot be counted: `{\"type\":\"error\",\"error\":{\"type\",\"message\"}}`"),
-        (status = "5XX", description = "The server cannot answer; the same shape"),
+        crate::wire::error::AnthropicFailures,
     ),
 )]
 pub(crate) async fn count_tokens(
@@ -125,15 +123,9 @@ fn in_its_words(mut error: ApiError) -> ApiError {
 
 /// Waits for the whole answer.
 async fn whole(mut answering: Answering, manner: &Manner) -> ApiResult<MessagesResponse> {
-    let mut end = None;
-    while let Some(event) = answering.next().await {
-        if let (_, Event::End(last)) = event? {
-            end = Some(last);
-        }
-    }
-    let end = end.ok_or_else(|| ApiError::internal("an answer has no end"))?;
+    let end = answering.whole_one().await?;
     let id = std::mem::take(&mut answering.id);
-    Ok(response(id, std::mem::take(&mut answering.model), *end, manner))
+    Ok(response(id, std::mem::take(&mut answering.model), end, manner))
 }
 
 fn response(id: String, model: String, end: End, manner: &Manner) -> MessagesResponse {

@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use mullama_async::{BackendPrompt, BackendRequest};
-use mullama_core::{ChatMessage, TokenLogprob};
+use mullama_core::ChatMessage;
 
-use crate::answering::{Answering, Caller, End, Event, Work, priority};
+use crate::answering::{Answering, Caller, Work, priority};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::state::AppState;
@@ -28,8 +28,7 @@ use translate::Translated;
             (ChatCompletion = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn completions(
@@ -49,12 +48,8 @@ pub(crate) async fn completions(
 
 /// Hands a conversation in.
 pub(crate) async fn start(state: &AppState, caller: &Caller, request: ChatCompletionRequest) -> ApiResult<Answering> {
-    // What tools ask for becomes a grammar like a response format does.
-    let formed = request.response_format.is_some() || request.json_schema.is_some() || request.grammar.is_some();
-    let tools = request.tools.is_some() && !formed;
     let work = work(state, request).await?;
-    let started = Answering::start(state, caller, work).await;
-    started.map_err(|error| if tools && error.code == Some("invalid_grammar") { error.param("tools") } else { error })
+    Answering::start(state, caller, work).await
 }
 
 /// The work that a request asks for.
@@ -90,29 +85,18 @@ pub(crate) fn choices(state: &AppState, n: Option<i64>) -> ApiResult<u32> {
 
 /// Waits for the whole answer.
 async fn whole(mut answering: Answering) -> ApiResult<ChatCompletion> {
-    let mut logprobs: Vec<Vec<TokenLogprob>> = vec![Vec::new(); answering.len()];
-    let mut ends: Vec<Option<Box<End>>> = (0..answering.len()).map(|_| None).collect();
-    while let Some(event) = answering.next().await {
-        match event? {
-            (index, Event::Tokens(delta)) => logprobs[index].extend(delta.logprobs),
-            (index, Event::End(end)) => {
-                logprobs[index].extend(end.done.last.logprobs.iter().cloned());
-                ends[index] = Some(end);
-            }
-        }
-    }
+    let ends = answering.whole().await?;
     let mut usage = Usage::default();
     let mut choices = Vec::with_capacity(ends.len());
     let mut timings = None;
-    for (index, (end, logprobs)) in (0..).zip(ends.into_iter().zip(logprobs)) {
-        let end = end.ok_or_else(|| ApiError::internal("an answer has no end"))?;
+    for (index, end) in (0..).zip(ends) {
         usage.add(&end.done.summary.usage, end.reasoning_tokens);
         timings.get_or_insert_with(|| Timings::of(&end.done.summary));
         choices.push(Choice {
             index,
             finish_reason: end.finish_reason,
             message: message(end.done.message.unwrap_or_else(|| ChatMessage::assistant(""))),
-            logprobs: ChatLogprobs::of(&logprobs),
+            logprobs: ChatLogprobs::of(&end.done.last.logprobs),
         });
     }
     Ok(ChatCompletion {

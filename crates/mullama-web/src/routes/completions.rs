@@ -11,7 +11,7 @@ use mullama_core::{GenerationParams, Grammar, TokenId, TokenLogprob};
 use serde_json::{Map, Value};
 
 use super::chat::choices;
-use crate::answering::{Answering, Caller, Event, Work, priority};
+use crate::answering::{Answering, Caller, Work, priority};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::state::AppState;
@@ -30,8 +30,7 @@ use crate::wire::usage::{Timings, Usage};
             (Completion = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn completions(
@@ -149,61 +148,41 @@ type Formed = (Checks, Vec<String>);
 
 /// A schema becomes a grammar.
 fn form(params: &mut GenerationParams, schema: Option<Value>) -> ApiResult<Formed> {
-    let Some(schema) = schema else { return Ok((Checks::default(), Vec::new())) };
+    let Some(schema) = schema else { return Ok((Checks { form: "grammar", ..Checks::default() }, Vec::new())) };
     if params.sampling.grammar.is_some() {
         return Err(ApiError::invalid("json_schema", "Give `grammar` or `json_schema`, not both."));
     }
     let plan = structured::plan(&schema, false, "json_schema")?;
     let grammar = Grammar::json_schema(&schema).map_err(|error| ApiError::from(error).param("json_schema"))?;
     params.sampling.grammar = Some(grammar);
-    Ok((Checks::of_text(plan.validator), plan.warnings))
-}
-
-/// What is known of one choice.
-#[derive(Debug, Default)]
-struct Collected {
-    text: String,
-    logprobs: Vec<TokenLogprob>,
-    finish_reason: &'static str,
+    Ok((Checks::of_text("json_schema", plan.validator), plan.warnings))
 }
 
 async fn whole(mut answering: Answering, plan: &Plan) -> ApiResult<Completion> {
-    let mut collected: Vec<Collected> = (0..answering.len()).map(|_| Collected::default()).collect();
+    let mut ends = answering.whole().await?;
     let mut usages = Usage::default();
     let (mut prompt_tokens, mut timings) = (0_u32, None);
-    while let Some(event) = answering.next().await {
-        match event? {
-            (index, Event::Tokens(delta)) => {
-                collected[index].text.push_str(&delta.text);
-                collected[index].logprobs.extend(delta.logprobs);
-            }
-            (index, Event::End(end)) => {
-                let one = &mut collected[index];
-                one.text.push_str(&end.done.last.text);
-                one.logprobs.extend(end.done.last.logprobs);
-                one.finish_reason = end.finish_reason;
-                usages.add(&end.done.summary.usage, 0);
-                if index % plan.computed == 0 {
-                    prompt_tokens = prompt_tokens.saturating_add(end.done.summary.usage.prompt_tokens);
-                }
-                timings.get_or_insert_with(|| Timings::of(&end.done.summary));
-            }
+    for (index, end) in ends.iter().enumerate() {
+        usages.add(&end.done.summary.usage, 0);
+        if index % plan.computed == 0 {
+            prompt_tokens = prompt_tokens.saturating_add(end.done.summary.usage.prompt_tokens);
         }
+        timings.get_or_insert_with(|| Timings::of(&end.done.summary));
     }
     usages.prompt_tokens = prompt_tokens;
     usages.total_tokens = prompt_tokens.saturating_add(usages.completion_tokens);
     let mut choices = Vec::new();
-    for (prompt, group) in collected.chunks_mut(plan.computed).enumerate() {
+    for (prompt, group) in ends.chunks_mut(plan.computed).enumerate() {
         if plan.keep < plan.computed {
-            group.sort_by(|a, b| mean(&b.logprobs).total_cmp(&mean(&a.logprobs)));
+            group.sort_by(|a, b| mean(&b.done.last.logprobs).total_cmp(&mean(&a.done.last.logprobs)));
         }
-        for one in group.iter_mut().take(plan.keep) {
+        for one in group.iter().take(plan.keep) {
             let before = plan.echo.get(prompt).map_or("", String::as_str);
             choices.push(CompletionChoice {
                 index: u32::try_from(choices.len()).unwrap_or(u32::MAX),
-                text: format!("{before}{}", one.text),
+                text: format!("{before}{}", one.done.last.text),
                 finish_reason: Some(one.finish_reason),
-                logprobs: told(&one.logprobs, before.chars().count()),
+                logprobs: told(&one.done.last.logprobs, before.chars().count()),
             });
         }
     }

@@ -21,8 +21,7 @@ use crate::wire::loose::{Inputs, TextOrTokens};
     post, path = "/v1/embeddings", tag = "OpenAI", request_body = EmbeddingRequest,
     responses(
         (status = 200, description = "The vectors, in the order of the texts", body = Embeddings),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn embeddings(
@@ -45,10 +44,7 @@ pub(crate) async fn embeddings(
     }
     let inputs = inputs.into_iter().enumerate().map(|(index, input)| text(&state, index, input));
     let work = state.backend().embed(&model, inputs.collect::<ApiResult<_>>()?);
-    let vectors = caller
-        .within(&state, work)
-        .await
-        .map_err(|error| if error.param.as_deref() == Some("prompt") { error.param("input") } else { error })?;
+    let vectors = caller.within(&state, work).await?;
     let format = request.encoding_format.unwrap_or_default();
     let mut usage = EmbeddingUsage::default();
     let mut data = Vec::with_capacity(vectors.len());

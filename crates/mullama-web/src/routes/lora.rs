@@ -35,8 +35,7 @@ pub(crate) async fn list(
     params(("model" = Option<String>, Query, description = "The model's name")),
     responses(
         (status = 200, description = "They are set", body = Done),
-        (status = "4XX", description = "There is no such model or adapter", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The model cannot be loaded", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn set(

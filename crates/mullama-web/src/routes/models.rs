@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use mullama_async::BackendModel;
+use mullama_async::{BackendModel, ModelState};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,7 +12,9 @@ use crate::answering::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::state::AppState;
-use crate::wire::model::{DefaultSettings, Done, Modalities, ModelCard, ModelList, ModelRequest, Props, Slot};
+use crate::wire::model::{
+    DefaultSettings, DeletedModel, Done, Modalities, ModelCard, ModelList, ModelRequest, Props, Slot,
+};
 
 /// All models.
 #[utoipa::path(get, path = "/v1/models", tag = "OpenAI", responses((status = 200, description = "The models", body = ModelList)))]
@@ -38,8 +40,7 @@ pub(crate) async fn one(State(state): State<AppState>, Path(id): Path<String>) -
     post, path = "/models/load", tag = "llama.cpp", request_body = ModelRequest,
     responses(
         (status = 200, description = "It is loaded", body = Done),
-        (status = "4XX", description = "There is no such model", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "It cannot be loaded", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn load(
@@ -58,8 +59,7 @@ pub(crate) async fn load(
     post, path = "/models/unload", tag = "llama.cpp", request_body = ModelRequest,
     responses(
         (status = 200, description = "It is unloaded", body = Done),
-        (status = "4XX", description = "There is no such model", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "It cannot be unloaded", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn unload(
@@ -71,6 +71,28 @@ pub(crate) async fn unload(
     caller.notes.model(&model);
     state.backend().unload(&model, UNLOAD).await?;
     Ok(Json(Done { success: true }))
+}
+
+/// Unloads a model when its requests are done, in 30 s at most, and gives its memory back. It stays in the catalogue: the next
+/// request that names it loads it again. No file is removed.
+#[utoipa::path(
+    delete, path = "/v1/models/{id}", tag = "OpenAI", params(("id" = String, Path, description = "The model's name")),
+    responses(
+        (status = 200, description = "It is not loaded any more", body = DeletedModel),
+        crate::wire::error::Failures,
+    ),
+)]
+pub(crate) async fn remove(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Json<DeletedModel>> {
+    let model = find(&state, Some(&id))?;
+    caller.notes.model(&model.name);
+    if !matches!(model.state, ModelState::Unloaded) {
+        state.backend().unload(&model.name, UNLOAD).await?;
+    }
+    Ok(Json(DeletedModel { id: model.name, object: "model", deleted: true }))
 }
 
 /// Which model is meant.
@@ -90,8 +112,7 @@ impl Which {
     get, path = "/props", tag = "llama.cpp", params(("model" = Option<String>, Query, description = "The model's name")),
     responses(
         (status = 200, description = "The properties", body = Props),
-        (status = "4XX", description = "There is no such model", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "It cannot be loaded", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn props(State(state): State<AppState>, Query(which): Query<Which>) -> ApiResult<Json<Props>> {

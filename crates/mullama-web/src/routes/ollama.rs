@@ -32,8 +32,7 @@ use lines::{Kind, Writer};
             (OllamaAnswer = "application/json"),
             (OllamaAnswer = "application/x-ndjson"),
         )),
-        (status = "4XX", description = "The request cannot be answered: `{\"error\": message}`"),
-        (status = "5XX", description = "The server cannot answer; the same shape"),
+        crate::wire::error::OllamaFailures,
     ),
 )]
 pub(crate) async fn chat(

@@ -15,8 +15,7 @@ use crate::wire::rerank::{RankedDocument, RankedText, Ranking, RerankRequest};
     post, path = "/v1/rerank", tag = "OpenAI", request_body = RerankRequest,
     responses(
         (status = 200, description = "Best first", body = Ranking),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn rerank(

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use self::items::Item;
 pub(crate) use self::store::ResponseStore;
 use self::store::{Entry, Turn};
-use self::translate::{Prepared, own_names};
+use self::translate::Prepared;
 use crate::answering::{Answering, Caller, End, Event};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
@@ -42,8 +42,7 @@ use crate::wire::responses::output::{
             (ResponseObject = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn create(
@@ -54,7 +53,7 @@ pub(crate) async fn create(
     let stream = request.stream == Some(true);
     let prepared = translate::prepare(&state, caller.notes.key_name(), request)?;
     let Prepared { work, mut response, previous, items } = prepared;
-    let mut answering = Answering::start(&state, &caller, work).await.map_err(own_names)?;
+    let mut answering = Answering::start(&state, &caller, work).await?;
     response.id.clone_from(&answering.id);
     response.created_at = answering.created;
     response.model.clone_from(&answering.model);
@@ -62,10 +61,10 @@ pub(crate) async fn create(
     let key = caller.notes.key_name().map(str::to_owned);
     let keeper = response.store.then(|| Keeper { state: state.clone(), key, previous, items });
     if stream {
-        answering.first().await.map_err(own_names)?;
+        answering.first().await?;
         return Ok(stream::response(&state, answering, response, keeper));
     }
-    let body = whole(answering, response, keeper).await.map_err(own_names)?;
+    let body = whole(answering, response, keeper).await?;
     Ok(json(body))
 }
 
@@ -74,8 +73,7 @@ pub(crate) async fn create(
     post, path = "/v1/responses/input_tokens", tag = "OpenAI", request_body = ResponseRequest,
     responses(
         (status = 200, description = "The tokens of the prompt", body = InputTokens),
-        (status = "4XX", description = "The request could not be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot count", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn input_tokens(
@@ -90,7 +88,7 @@ pub(crate) async fn input_tokens(
         return Err(ApiError::internal("a response without a conversation"));
     };
     let rendered = state.backend().apply_template(&work.model, chat).await;
-    let rendered = rendered.map_err(|error| own_names(error.into()))?;
+    let rendered = rendered.map_err(|error| ApiError::from(error).formed_by(work.checks.form))?;
     Ok(Json(InputTokens { object: "response.input_tokens", input_tokens: rendered.tokens }))
 }
 

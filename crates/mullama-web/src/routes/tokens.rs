@@ -19,8 +19,7 @@ use crate::wire::tokens::{
     post, path = "/tokenize", tag = "llama.cpp", request_body = TokenizeRequest,
     responses(
         (status = 200, description = "The tokens", body = Tokenized),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn tokenize(
@@ -35,8 +34,7 @@ pub(crate) async fn tokenize(
         add_special: request.add_special.unwrap_or(false),
         parse_special: request.parse_special.unwrap_or(true),
     };
-    let named = |error: mullama_async::Error| ApiError::from(error).param("content");
-    let tokens = state.backend().tokenize(&model, text, options).await.map_err(named)?;
+    let tokens = state.backend().tokenize(&model, text, options).await?;
     if request.with_pieces != Some(true) {
         return Ok(Json(Tokenized { tokens: tokens.into_iter().map(|token| Token::Id(token.0)).collect() }));
     }
@@ -54,8 +52,7 @@ pub(crate) async fn tokenize(
     post, path = "/detokenize", tag = "llama.cpp", request_body = DetokenizeRequest,
     responses(
         (status = 200, description = "The text", body = Detokenized),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn detokenize(
@@ -66,9 +63,8 @@ pub(crate) async fn detokenize(
     let model = state.resolve(request.model.as_deref())?;
     caller.notes.model(&model);
     let tokens = request.tokens.ok_or_else(|| ApiError::invalid("tokens", "`tokens` is missing."))?;
-    let named = |error: mullama_async::Error| ApiError::from(error).param("tokens");
     let tokens = tokens.into_iter().map(TokenId).collect();
-    let content = state.backend().detokenize(&model, tokens).await.map_err(named)?;
+    let content = state.backend().detokenize(&model, tokens).await?;
     Ok(Json(Detokenized { content }))
 }
 
@@ -77,8 +73,7 @@ pub(crate) async fn detokenize(
     post, path = "/apply-template", tag = "llama.cpp", request_body = ChatCompletionRequest,
     responses(
         (status = 200, description = "The prompt", body = AppliedTemplate),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn apply_template(
@@ -89,6 +84,7 @@ pub(crate) async fn apply_template(
     let model = state.resolve(request.model.as_deref())?;
     caller.notes.model(&model);
     let translated = translate::translate(&state, request)?;
-    let rendered = state.backend().apply_template(&model, Box::new(translated.chat)).await?;
+    let rendered = state.backend().apply_template(&model, Box::new(translated.chat)).await;
+    let rendered = rendered.map_err(|error| ApiError::from(error).formed_by(translated.checks.form))?;
     Ok(Json(AppliedTemplate { prompt: rendered.text, n_tokens: rendered.tokens }))
 }

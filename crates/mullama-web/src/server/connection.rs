@@ -8,6 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{Request, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -23,6 +25,7 @@ use super::handler::Handler;
 use super::io::Io;
 use super::pulse::{Late, Limits, Pulse};
 use super::tls;
+use crate::state::AppState;
 
 /// What all connections have in common.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub(super) struct Settings {
     closing: CancellationToken,
     /// No further byte.
     cut: CancellationToken,
+    state: Option<AppState>,
 }
 
 impl Settings {
@@ -43,6 +47,7 @@ impl Settings {
         tls: Option<tls::Acceptor>,
         closing: CancellationToken,
         cut: CancellationToken,
+        state: Option<AppState>,
     ) -> Self {
         let mut http = http1::Builder::new();
         // What the pulse watches, hyper need not: its one timer for heads also counts the time between requests.
@@ -55,7 +60,7 @@ impl Settings {
             idle: Duration::from_millis(config.idle_timeout_ms),
             write: Duration::from_millis(config.write_timeout_ms),
         };
-        Self { http, limits, body_timeout: Duration::from_millis(config.body_timeout_ms), tls, closing, cut }
+        Self { http, limits, body_timeout: Duration::from_millis(config.body_timeout_ms), tls, closing, cut, state }
     }
 }
 
@@ -88,10 +93,13 @@ where
 {
     let pulse = Arc::new(Pulse::new());
     let io = TokioIo::new(Io::new(stream, Arc::clone(&pulse), seat));
-    let handler = Handler::new(app, peer, Arc::clone(&pulse), settings.body_timeout);
+    let handler = Handler::new(app, peer, Arc::clone(&pulse), settings.body_timeout, settings.state.clone());
     let mut connection = settings.http.serve_connection(io, handler).with_upgrades();
-    let mut closing = pin!(settings.closing.cancelled());
-    let mut closed = false;
+    // Both are shared by all connections, with a lock: they are looked at when they are over, not at every token.
+    let mut ends: FuturesUnordered<_> = [(&settings.closing, End::Closing), (&settings.cut, End::Cut)]
+        .map(|(token, end)| token.cancelled().map(move |()| end))
+        .into_iter()
+        .collect();
     let mut timer = pin!(sleep(settings.limits.head));
     let late = std::future::poll_fn(|context| {
         loop {
@@ -102,18 +110,15 @@ where
                 return Poll::Ready(None);
             }
             // After what has come was read: a request that is there is still answered.
-            if closed || closing.as_mut().poll(context).is_pending() {
-                break;
+            match ends.poll_next_unpin(context) {
+                Poll::Ready(Some(End::Closing)) => Pin::new(&mut connection).graceful_shutdown(),
+                Poll::Ready(Some(End::Cut)) => return Poll::Ready(None),
+                Poll::Ready(None) | Poll::Pending => break,
             }
-            closed = true;
-            Pin::new(&mut connection).graceful_shutdown();
         }
         pulse.poll_late(timer.as_mut(), settings.limits, context).map(Some)
     });
-    let late = tokio::select! {
-        late = late => late,
-        () = settings.cut.cancelled() => return,
-    };
+    let late = late.await;
     let (Some(late), Some(parts)) = (late, connection.into_parts()) else { return };
     tracing::debug!(%peer, ?late, "a connection is closed");
     let mut io = parts.io.into_inner();
@@ -127,6 +132,12 @@ where
         // It is closed in either case.
         let _ = timeout(FAREWELL, farewell).await;
     }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Closing,
+    Cut,
 }
 
 /// hyper's own limit, which it keeps without an allocation for each request.

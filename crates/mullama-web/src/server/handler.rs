@@ -21,6 +21,7 @@ use tower::{Service, ServiceExt as _};
 use super::body::{Arriving, Leaving};
 use super::pulse::Pulse;
 use crate::error::{ApiError, Dialect};
+use crate::state::AppState;
 
 /// Answers the requests of one connection.
 #[derive(Debug)]
@@ -29,11 +30,19 @@ pub(super) struct Handler<S> {
     peer: SocketAddr,
     pulse: Arc<Pulse>,
     body_timeout: Duration,
+    state: Option<AppState>,
 }
 
 impl<S> Handler<S> {
-    pub(super) fn new(app: S, peer: SocketAddr, pulse: Arc<Pulse>, body_timeout: Duration) -> Self {
-        Self { app, peer, pulse, body_timeout }
+    /// `state`: counts what goes wrong.
+    pub(super) fn new(
+        app: S,
+        peer: SocketAddr,
+        pulse: Arc<Pulse>,
+        body_timeout: Duration,
+        state: Option<AppState>,
+    ) -> Self {
+        Self { app, peer, pulse, body_timeout, state }
     }
 }
 
@@ -49,12 +58,12 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let has_length = self.pulse.called();
         let (app, pulse) = (self.app.clone(), Arc::clone(&self.pulse));
-        let (peer, body_timeout) = (self.peer, self.body_timeout);
+        let (peer, body_timeout, state) = (self.peer, self.body_timeout, self.state.clone());
         Box::pin(async move {
             let response = if has_length && request.headers().contains_key(TRANSFER_ENCODING) {
                 two_lengths(&request)
             } else {
-                answer(app, request, peer, body_timeout).await
+                answer(app, request, peer, body_timeout, state).await
             };
             pulse.answered(response.status() == StatusCode::SWITCHING_PROTOCOLS);
             Ok(response.map(|body| Leaving::new(body, pulse)))
@@ -62,7 +71,13 @@ where
     }
 }
 
-async fn answer<S>(app: S, request: Request<Incoming>, peer: SocketAddr, body_timeout: Duration) -> Response<Body>
+async fn answer<S>(
+    app: S,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    body_timeout: Duration,
+    state: Option<AppState>,
+) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -80,6 +95,8 @@ where
         Ok(Err(never)) => match never {},
         Err(panic) => {
             tracing::error!(panic = told(&*panic), "a request failed by a defect of the server");
+            // What our own router makes of a panic is counted there.
+            state.iter().for_each(|state| state.metrics().panicked());
             return ApiError::internal("The server failed at this request; its log says more.").response(dialect);
         }
     };

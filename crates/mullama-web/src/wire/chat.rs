@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::sampling::request_with_sampling;
 pub(crate) use answer::{
-    AnswerMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, FunctionChunk, ToolCallChunk,
+    AnswerMessage, ChatCompletion, Choice, ChunkChoice, ChunkHead, ChunkRest, Delta, FunctionChunk, ToolCallChunk,
 };
 
 request_with_sampling! {

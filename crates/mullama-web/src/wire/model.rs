@@ -111,6 +111,17 @@ pub(crate) struct Done {
     pub success: bool,
 }
 
+/// DELETE /v1/models/{id}.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct DeletedModel {
+    /// Its name.
+    pub id: String,
+    /// Always "model".
+    pub object: &'static str,
+    /// Always true.
+    pub deleted: bool,
+}
+
 /// GET /props.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Props {

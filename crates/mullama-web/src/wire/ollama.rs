@@ -15,6 +15,7 @@ pub(crate) use loose::{KeepAlive, Think};
 
 use super::chat::{MessageRole, ToolSpec};
 use super::loose::OneOrMany;
+use super::sampling::{declare_request, with_sampling_fields};
 
 /// POST /api/chat.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
@@ -121,42 +122,15 @@ pub(crate) struct ShowRequest {
     pub(crate) verbose: Option<bool>,
 }
 
-/// How tokens are chosen. What Ollama sets when it loads a model (`num_ctx` and its like) is the operator's here.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
-pub(crate) struct OllamaOptions {
-    /// 0 is greedy. 0 to 10, default 0.8.
-    pub(crate) temperature: Option<f32>,
-    /// Only the k likeliest; 0 keeps all. Default 40.
-    pub(crate) top_k: Option<i64>,
-    /// Nucleus. 0 to 1, default 0.95.
-    pub(crate) top_p: Option<f32>,
-    /// 0 to 1, default 0.05.
-    pub(crate) min_p: Option<f32>,
-    /// Locally typical. 0 to 1, default 1.
-    pub(crate) typical_p: Option<f32>,
-    /// Negative ones draw.
-    pub(crate) seed: Option<i64>,
-    /// Tokens to generate at most; less than 1 is no limit.
-    pub(crate) num_predict: Option<i64>,
-    /// Tokens at the beginning that stay when the context is shifted.
-    pub(crate) num_keep: Option<i64>,
-    /// One text, or up to 16, that end the answer.
-    pub(crate) stop: Option<OneOrMany<String>>,
-    /// Divides the logits of tokens that occurred. Default 1.
-    pub(crate) repeat_penalty: Option<f32>,
-    /// Tokens back that the penalties see; -1 is all. Default 64.
-    pub(crate) repeat_last_n: Option<i32>,
-    /// -2 to 2, default 0.
-    pub(crate) presence_penalty: Option<f32>,
-    /// -2 to 2, default 0.
-    pub(crate) frequency_penalty: Option<f32>,
-    /// 0 (off), 1 or 2.
-    pub(crate) mirostat: Option<u8>,
-    /// Default 5.
-    pub(crate) mirostat_tau: Option<f32>,
-    /// Default 0.1.
-    pub(crate) mirostat_eta: Option<f32>,
-}
+with_sampling_fields!(declare_request, {
+    /// How tokens are chosen. What Ollama sets when it loads a model (`num_ctx` and its like) is the operator's here.
+    pub struct OllamaOptions {
+        /// Tokens to generate at most; less than 1 is no limit.
+        pub num_predict: Option<i64>,
+        /// Tokens at the beginning that stay when the context is shifted.
+        pub num_keep: Option<i64>,
+    }
+});
 
 /// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]

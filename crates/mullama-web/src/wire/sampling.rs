@@ -7,172 +7,142 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::loose::OneOrMany;
 use crate::error::{ApiError, ApiResult};
 
-/// Declares a request: its own fields, and those of sampling. One list of names for all endpoints; serde's `flatten`
-/// would lose the names of fields that nobody reads, and the paths of wrong ones.
-macro_rules! request_with_sampling {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, utoipa::ToSchema)]
-        pub(crate) struct $name {
-            $($(#[$field_meta])* pub(crate) $field: $kind,)*
+/// The fields of sampling: hands the list of them to another macro, behind what else that one is given.
+macro_rules! with_sampling_fields {
+    ($then:path, $given:tt) => {
+        $then! {
+            $given
             /// 0 is greedy. 0 to 10, default 0.8.
-            pub temperature: Option<f32>,
+            temperature: f32,
             /// Nucleus. 0 to 1, default 0.95.
-            pub top_p: Option<f32>,
+            top_p: f32,
             /// Only the k likeliest; 0 keeps all. Default 40.
-            pub top_k: Option<i64>,
+            top_k: i64,
             /// 0 to 1, default 0.05.
-            pub min_p: Option<f32>,
+            min_p: f32,
             /// Locally typical. 0 to 1, default 1.
-            pub typical_p: Option<f32>,
+            typical_p: f32,
             /// Negative is off. Default -1.
-            pub top_n_sigma: Option<f32>,
+            top_n_sigma: f32,
             /// 0 to 1, default 0.
-            pub xtc_probability: Option<f32>,
+            xtc_probability: f32,
             /// 0 to 1, default 0.1.
-            pub xtc_threshold: Option<f32>,
+            xtc_threshold: f32,
             /// 0 is off.
-            pub dynatemp_range: Option<f32>,
+            dynatemp_range: f32,
             /// Default 1.
-            pub dynatemp_exponent: Option<f32>,
+            dynatemp_exponent: f32,
             /// Divides the logits of tokens that occurred. Default 1.
-            pub repeat_penalty: Option<f32>,
+            repeat_penalty: f32,
             /// Tokens back that the penalties see; -1 is all. Default 64.
-            pub repeat_last_n: Option<i32>,
+            repeat_last_n: i32,
             /// -2 to 2, default 0.
-            pub presence_penalty: Option<f32>,
+            presence_penalty: f32,
             /// -2 to 2, default 0.
-            pub frequency_penalty: Option<f32>,
+            frequency_penalty: f32,
             /// 0 is off.
-            pub dry_multiplier: Option<f32>,
+            dry_multiplier: f32,
             /// Default 1.75.
-            pub dry_base: Option<f32>,
+            dry_base: f32,
             /// Default 2.
-            pub dry_allowed_length: Option<u32>,
+            dry_allowed_length: u32,
             /// Tokens back; -1 is all. Default 64.
-            pub dry_penalty_last_n: Option<i32>,
+            dry_penalty_last_n: i32,
             /// Texts that end a repetition.
-            pub dry_sequence_breakers: Option<Vec<String>>,
+            dry_sequence_breakers: Vec<String>,
             /// 0 (off), 1 or 2.
-            pub mirostat: Option<u8>,
+            mirostat: u8,
             /// Default 5.
-            pub mirostat_tau: Option<f32>,
+            mirostat_tau: f32,
             /// Default 0.1.
-            pub mirostat_eta: Option<f32>,
+            mirostat_eta: f32,
             /// Negative is off.
-            pub adaptive_target: Option<f32>,
+            adaptive_target: f32,
             /// Default 0.9.
-            pub adaptive_decay: Option<f32>,
+            adaptive_decay: f32,
             /// Tokens that are kept at least. Default 0.
-            pub min_keep: Option<u32>,
+            min_keep: u32,
             /// The chain, by names.
-            pub samplers: Option<Vec<String>>,
+            samplers: Vec<String>,
             /// -1 draws one.
-            pub seed: Option<i64>,
+            seed: i64,
             /// Added to the logits of tokens, by their numbers: `{"50256": -100}`, or llama.cpp's `[[50256, -100]]`,
             /// where `false` forbids the token.
             #[schema(value_type = Option<Object>)]
-            pub logit_bias: Option<crate::wire::sampling::Biases>,
+            logit_bias: crate::wire::sampling::Biases,
             /// Never choose a token that ends the answer.
-            pub ignore_eos: Option<bool>,
+            ignore_eos: bool,
             /// One text, or up to 16, that end the answer.
-            pub stop: Option<crate::wire::loose::OneOrMany<String>>,
+            stop: crate::wire::loose::OneOrMany<String>,
             /// Do not compute again what is known of the prompt. Default true.
-            pub cache_prompt: Option<bool>,
+            cache_prompt: bool,
             /// A grammar in GBNF that the answer follows.
-            pub grammar: Option<String>,
-            /// Adapters of this request, in the place of those in force.
-            pub lora: Option<Vec<crate::wire::sampling::LoraScale>>,
+            grammar: String,
             /// Tokens at the beginning that stay when the context is shifted.
-            pub n_keep: Option<i64>,
-            /// Accepted; the engine chooses.
-            pub id_slot: Option<i64>,
+            n_keep: i64,
         }
+    };
+}
+pub(crate) use with_sampling_fields;
 
-        impl $name {
-            /// What is the same in all requests for text.
-            pub(crate) fn sampling(&mut self) -> crate::wire::sampling::Sampling {
-                crate::wire::sampling::Sampling {
-                    temperature: self.temperature,
-                    top_p: self.top_p,
-                    top_k: self.top_k,
-                    min_p: self.min_p,
-                    typical_p: self.typical_p,
-                    top_n_sigma: self.top_n_sigma,
-                    xtc_probability: self.xtc_probability,
-                    xtc_threshold: self.xtc_threshold,
-                    dynatemp_range: self.dynatemp_range,
-                    dynatemp_exponent: self.dynatemp_exponent,
-                    repeat_penalty: self.repeat_penalty,
-                    repeat_last_n: self.repeat_last_n,
-                    presence_penalty: self.presence_penalty,
-                    frequency_penalty: self.frequency_penalty,
-                    dry_multiplier: self.dry_multiplier,
-                    dry_base: self.dry_base,
-                    dry_allowed_length: self.dry_allowed_length,
-                    dry_penalty_last_n: self.dry_penalty_last_n,
-                    dry_sequence_breakers: self.dry_sequence_breakers.take(),
-                    mirostat: self.mirostat,
-                    mirostat_tau: self.mirostat_tau,
-                    mirostat_eta: self.mirostat_eta,
-                    adaptive_target: self.adaptive_target,
-                    adaptive_decay: self.adaptive_decay,
-                    min_keep: self.min_keep,
-                    samplers: self.samplers.take(),
-                    seed: self.seed,
-                    logit_bias: self.logit_bias.take(),
-                    ignore_eos: self.ignore_eos,
-                    stop: self.stop.take(),
-                    cache_prompt: self.cache_prompt,
-                    grammar: self.grammar.take(),
-                    n_keep: self.n_keep,
-                }
+/// Declares a request: its own fields, and those of sampling. serde's `flatten` would lose the names of fields that nobody
+/// reads, and the paths of wrong ones.
+macro_rules! request_with_sampling {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        crate::wire::sampling::with_sampling_fields!(crate::wire::sampling::declare_request, {
+            $(#[$meta])* pub struct $name {
+                $($own)*
+                /// Adapters of this request, in the place of those in force.
+                pub lora: Option<Vec<crate::wire::sampling::LoraScale>>,
+                /// Accepted; the engine chooses.
+                pub id_slot: Option<i64>,
             }
-        }
+        });
     };
 }
 pub(crate) use request_with_sampling;
 
-/// The fields of [`request_with_sampling`].
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Sampling {
-    pub temperature: Option<f32>,
-    pub top_p: Option<f32>,
-    pub top_k: Option<i64>,
-    pub min_p: Option<f32>,
-    pub typical_p: Option<f32>,
-    pub top_n_sigma: Option<f32>,
-    pub xtc_probability: Option<f32>,
-    pub xtc_threshold: Option<f32>,
-    pub dynatemp_range: Option<f32>,
-    pub dynatemp_exponent: Option<f32>,
-    pub repeat_penalty: Option<f32>,
-    pub repeat_last_n: Option<i32>,
-    pub presence_penalty: Option<f32>,
-    pub frequency_penalty: Option<f32>,
-    pub dry_multiplier: Option<f32>,
-    pub dry_base: Option<f32>,
-    pub dry_allowed_length: Option<u32>,
-    pub dry_penalty_last_n: Option<i32>,
-    pub dry_sequence_breakers: Option<Vec<String>>,
-    pub mirostat: Option<u8>,
-    pub mirostat_tau: Option<f32>,
-    pub mirostat_eta: Option<f32>,
-    pub adaptive_target: Option<f32>,
-    pub adaptive_decay: Option<f32>,
-    pub min_keep: Option<u32>,
-    pub samplers: Option<Vec<String>>,
-    pub seed: Option<i64>,
-    pub logit_bias: Option<Biases>,
-    pub ignore_eos: Option<bool>,
-    pub stop: Option<OneOrMany<String>>,
-    pub cache_prompt: Option<bool>,
-    pub grammar: Option<String>,
-    pub n_keep: Option<i64>,
+/// The same without the fields of a request; to be handed to [`with_sampling_fields`].
+macro_rules! declare_request {
+    (
+        { $(#[$meta:meta])* pub struct $name:ident { $($(#[$own_meta:meta])* pub $own:ident: $own_kind:ty,)* } }
+        $($(#[$field_meta:meta])* $field:ident: $kind:ty,)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, utoipa::ToSchema)]
+        pub(crate) struct $name {
+            $($(#[$own_meta])* pub(crate) $own: $own_kind,)*
+            $($(#[$field_meta])* pub(crate) $field: Option<$kind>,)*
+        }
+
+        impl $name {
+            /// Takes what is the same in all requests for text.
+            pub(crate) fn sampling(&mut self) -> crate::wire::sampling::Sampling {
+                crate::wire::sampling::Sampling { $($field: self.$field.take(),)* }
+            }
+        }
+
+        impl From<crate::wire::sampling::Sampling> for $name {
+            fn from(sampling: crate::wire::sampling::Sampling) -> Self {
+                Self { $($field: sampling.$field,)* ..Self::default() }
+            }
+        }
+    };
 }
+pub(crate) use declare_request;
+
+macro_rules! declare_sampling {
+    ({} $($(#[$field_meta:meta])* $field:ident: $kind:ty,)*) => {
+        /// The fields of [`request_with_sampling`].
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub(crate) struct Sampling {
+            $(pub(crate) $field: Option<$kind>,)*
+        }
+    };
+}
+with_sampling_fields!(declare_sampling, {});
 
 impl Sampling {
     /// Puts what is given over `defaults`, and checks all of it.

@@ -227,3 +227,21 @@ async fn routes_are_there_with_and_without_their_prefix_and_a_slash() {
         assert_eq!(app.post(path, &body).await.error(404).kind, "not_found_error", "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_model_is_deleted_from_memory_and_stays_in_the_catalogue() {
+    let backend = ScriptedBackend::new().model("org/m", Script::tokens(1, Duration::ZERO));
+    let app = App::of(&backend, WebConfig::default());
+    let state = async || app.get("/v1/models/org/m").await.ok()["status"].clone();
+    let loaded = state().await;
+    for path in ["/v1/models/org/m", "/v1/models/org%2Fm", "/v1/models/org/m"] {
+        let answer = app.send("DELETE", path, &[], Body::empty()).await.ok();
+        assert_eq!(answer, json!({ "id": "org/m", "object": "model", "deleted": true }), "{path}");
+        assert_ne!(state().await, loaded, "{path}");
+    }
+    let unknown = app.send("DELETE", "/v1/models/nobody", &[], Body::empty()).await;
+    assert_eq!(unknown.error(404).code.as_deref(), Some("model_not_found"));
+    assert_eq!(app.get("/v1/models").await.ok()["data"].as_array().unwrap().len(), 1);
+    app.post("/models/load", &json!({ "model": "org/m" })).await.ok();
+    assert_eq!(state().await, loaded);
+}

@@ -332,3 +332,16 @@ async fn a_defect_in_a_handler_is_500_for_one_request() {
     assert_eq!(status(&until(&mut client, "\r\n\r\n").await), "500");
     assert_alive(server.address).await;
 }
+
+#[tokio::test]
+async fn a_defect_beside_the_api_is_counted_where_the_state_is_known() {
+    let state = AppState::with_backend(Arc::new(ScriptedBackend::new()), WebConfig::default()).unwrap();
+    let server = Server::bind(&([127, 0, 0, 1], 0).into()).state(&state).listen().unwrap();
+    let address = server.address();
+    let app = create_router(state).route("/defect", get(|| async { defect() }));
+    tokio::spawn(server.serve(app.into_make_service()));
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    assert_eq!(status(&exchange(address, &ask("/defect")).await), "500");
+    let metrics = exchange(address, &ask("/metrics")).await;
+    assert!(metrics.contains("mullama_http_panics_total 1\n"), "{metrics}");
+}

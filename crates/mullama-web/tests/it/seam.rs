@@ -56,6 +56,10 @@ async fn an_engine_that_dies_ends_its_own_streams_at_once_and_comes_back() {
     tokio::time::sleep(Duration::from_millis(wait + 1)).await;
     assert_eq!(app.chat(json!({ "model": "a", "max_tokens": 1 })).await.status, 200);
     assert_eq!(backend.restarts("a"), 1);
+    let metrics = app.get("/metrics").await.text;
+    for line in ["engine_restarts_total{model=\"a\"} 1\n", "engine_restarts_total{model=\"b\"} 0\n"] {
+        assert!(metrics.contains(line), "{line}");
+    }
     let mut rest = other.rest().await;
     assert_eq!(rest.pop(), Some(Event::Done));
     assert_eq!(rest.len(), 501);

@@ -260,6 +260,7 @@ impl Model {
             aliases: state.aliases.clone(),
             state: model_state,
             load: state.running.len(),
+            restarts: state.restarts,
             memory_bytes: if loaded { SIZE } else { 0 },
             created: self.created,
             unloads_in_ms: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mullama::{LocalBackend, ModelSource as AsyncSource};
-use mullama_core::{EngineParams, KvLayout};
+use mullama_core::{EngineParams, KvLayout, ModelParams};
 
 use crate::cli::serve::Serve;
 use crate::error::{Error, Result};
@@ -72,12 +72,16 @@ pub(super) fn backend(args: &Serve, served: &[Served]) -> Result<Arc<LocalBacken
     if let Some(bytes) = args.engine.max_memory {
         builder = builder.max_memory_bytes(bytes);
     }
+    let mut template = args.engine.chat_template_file.as_deref().map(crate::input::read_file).transpose()?;
     for model in served {
+        // The first model's, as the names of --alias.
+        let load = ModelParams { chat_template: template.take(), ..load.clone() };
+        load.validate()?;
         let source = match &model.source {
             ModelSource::Embedded => AsyncSource::bytes(crate::load::embedded()?),
             ModelSource::File(path) => AsyncSource::path(path),
         };
-        builder = builder.model(model.name(), source.params(load.clone()), params.clone());
+        builder = builder.model(model.name(), source.params(load), params.clone());
         for alias in model.names.iter().skip(1) {
             builder = builder.alias(model.name(), alias);
         }
@@ -190,6 +194,20 @@ mod tests {
         assert_eq!(length(&["-c", "4096", "--parallel", "2", "--kv-layout", "unified"]), (4_096, 2, 4_096));
         assert!(engine_params(&args(&["-c", "3", "--parallel", "4"])).is_err());
         assert!(engine_params(&args(&["--queue", "0"])).is_err());
+    }
+
+    #[cfg(feature = "demo-models")]
+    #[test]
+    fn a_template_is_read_when_the_server_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("template.jinja");
+        let flags = ["--chat-template-file", file.to_str().unwrap()];
+        let build = || backend(&args(&flags), &chosen(&args(&flags)).unwrap()).map(drop);
+        assert!(build().unwrap_err().to_string().contains("template.jinja"));
+        std::fs::write(&file, "  ").unwrap();
+        assert!(build().unwrap_err().to_string().contains("chat_template"));
+        std::fs::write(&file, "{{ messages[0].content }}").unwrap();
+        build().unwrap();
     }
 
     #[cfg(feature = "demo-models")]

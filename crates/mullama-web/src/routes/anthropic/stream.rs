@@ -45,9 +45,10 @@ impl Stream for Events {
                 Some(Ok((_, Event::End(end)))) => self.writer.end(*end),
                 Some(Err(error)) => {
                     // No `message_stop`: a client must not take this for the whole answer.
-                    tracing::warn!(id = %self.answering.id, error = %error.message, "a stream ended with an error");
+                    let error = self.answering.failed(error);
                     self.over = true;
-                    return Poll::Ready(Some(sse::named("error", &error.body(Dialect::Anthropic))));
+                    let body = error.body_of(Dialect::Anthropic, self.answering.request_id());
+                    return Poll::Ready(Some(sse::named("error", &body)));
                 }
                 None => {
                     self.over = true;

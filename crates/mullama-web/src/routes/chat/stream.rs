@@ -15,7 +15,7 @@ use crate::error::Dialect;
 use crate::sse;
 use crate::state::AppState;
 use crate::wire::chat::{
-    ChatChunk, ChatCompletionRequest, ChunkChoice, Delta, FunctionChunk, FunctionKind, ToolCallChunk,
+    ChatCompletionRequest, ChunkChoice, ChunkHead, ChunkRest, Delta, FunctionChunk, FunctionKind, ToolCallChunk,
 };
 use crate::wire::logprobs::ChatLogprobs;
 use crate::wire::usage::{Timings, Usage};
@@ -34,12 +34,24 @@ impl Options {
 
 pub(super) fn response(state: &AppState, answering: Answering, options: Options) -> Response {
     let choices = (0..answering.len()).map(|_| Choice::default()).collect();
-    let chunks = Chunks { answering, options, choices, usage: Usage::default(), stage: Stage::Going };
+    let head = sse::Head::new(&ChunkHead {
+        id: &answering.id,
+        object: "chat.completion.chunk",
+        created: answering.created,
+        model: &answering.model,
+        system_fingerprint: &answering.fingerprint,
+    });
+    let out = BytesMut::with_capacity(ROOM);
+    let chunks = Chunks { answering, head, out, options, choices, usage: Usage::default(), stage: Stage::Going };
     sse::response(chunks, Duration::from_millis(state.config().keep_alive_ms))
 }
 
 struct Chunks {
     answering: Answering,
+    /// The same bytes in each chunk.
+    head: sse::Head,
+    /// What is written next; its memory is used again when it was taken.
+    out: BytesMut,
     options: Options,
     choices: Vec<Choice>,
     usage: Usage,
@@ -84,33 +96,34 @@ enum Stage {
 impl Stream for Chunks {
     type Item = Bytes;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while self.stage == Stage::Going {
-            let event = ready!(self.answering.poll_next(context));
-            let mut out = BytesMut::with_capacity(384);
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = self.get_mut();
+        while this.stage == Stage::Going {
+            let event = ready!(this.answering.poll_next(context));
+            this.out.reserve(ROOM);
             match event {
                 Some(Ok((index, Event::Tokens(delta)))) => {
-                    self.choices[index].logprobs.extend(delta.logprobs);
-                    self.deltas(&mut out, index, delta.deltas);
+                    this.choices[index].logprobs.extend(delta.logprobs);
+                    this.deltas(index, delta.deltas);
                 }
-                Some(Ok((index, Event::End(end)))) => self.end(&mut out, index, *end),
+                Some(Ok((index, Event::End(end)))) => this.end(index, *end),
                 Some(Err(error)) => {
                     // No `[DONE]`: a client must not take this for the whole answer.
-                    self.answering.failed(&error);
-                    sse::append(&mut out, &error.body(Dialect::OpenAi));
-                    self.stage = Stage::Over;
+                    let error = this.answering.failed(error);
+                    sse::append(&mut this.out, &error.body(Dialect::OpenAi));
+                    this.stage = Stage::Over;
                 }
                 None => {
-                    if self.options.usage {
-                        let usage = self.usage;
-                        self.chunk(&mut out, Vec::new(), Some(Some(usage)), None);
+                    if this.options.usage {
+                        let usage = this.usage;
+                        this.chunk(&[], Some(Some(usage)), None);
                     }
-                    out.extend_from_slice(&sse::DONE);
-                    self.stage = Stage::Over;
+                    this.out.extend_from_slice(&sse::DONE);
+                    this.stage = Stage::Over;
                 }
             }
-            if !out.is_empty() {
-                return Poll::Ready(Some(out.freeze()));
+            if !this.out.is_empty() {
+                return Poll::Ready(Some(this.out.split().freeze()));
             }
         }
         Poll::Ready(None)
@@ -118,66 +131,50 @@ impl Stream for Chunks {
 }
 
 impl Chunks {
-    fn deltas(&mut self, out: &mut BytesMut, index: usize, deltas: Vec<ChatDelta>) {
+    fn deltas(&mut self, index: usize, deltas: Vec<ChatDelta>) {
         for delta in deltas {
             if !self.choices[index].follows(&delta) {
                 tracing::warn!(id = %self.answering.id, "the backend sent a piece of a call that never began");
                 continue;
             }
-            self.begin(out, index);
+            self.begin(index);
             let logprobs = std::mem::take(&mut self.choices[index].logprobs);
             let logprobs = ChatLogprobs::of(&logprobs);
-            self.one(out, index, write(delta), Beside { logprobs, ..Beside::default() });
+            self.one(index, write(delta), Beside { logprobs, ..Beside::default() });
         }
     }
 
     /// The role comes once, before all else of a choice.
-    fn begin(&mut self, out: &mut BytesMut, index: usize) {
+    fn begin(&mut self, index: usize) {
         if !std::mem::replace(&mut self.choices[index].begun, true) {
             let delta = Delta { role: Some("assistant"), content: Some(Cow::Borrowed("")), ..Delta::default() };
-            self.one(out, index, delta, Beside::default());
+            self.one(index, delta, Beside::default());
             self.answering.warnings.clear();
         }
     }
 
-    fn end(&mut self, out: &mut BytesMut, index: usize, end: End) {
+    fn end(&mut self, index: usize, end: End) {
         let last = end.done.last;
         self.choices[index].logprobs.extend(last.logprobs);
-        self.begin(out, index);
-        self.deltas(out, index, last.deltas);
+        self.begin(index);
+        self.deltas(index, last.deltas);
         let logprobs = std::mem::take(&mut self.choices[index].logprobs);
         let timings = Timings::of(&end.done.summary);
         self.usage.add(&end.done.summary.usage, end.reasoning_tokens);
         let (finish_reason, logprobs) = (Some(end.finish_reason), ChatLogprobs::of(&logprobs));
-        self.one(out, index, Delta::default(), Beside { finish_reason, logprobs, timings: Some(timings) });
+        self.one(index, Delta::default(), Beside { finish_reason, logprobs, timings: Some(timings) });
     }
 
-    fn one(&self, out: &mut BytesMut, index: usize, delta: Delta<'_>, beside: Beside) {
+    fn one(&mut self, index: usize, delta: Delta<'_>, beside: Beside) {
         let Beside { finish_reason, logprobs, timings } = beside;
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let usage = self.options.usage.then_some(None);
-        self.chunk(out, vec![ChunkChoice { index, delta, finish_reason, logprobs }], usage, timings);
+        self.chunk(&[ChunkChoice { index, delta, finish_reason, logprobs }], usage, timings);
     }
 
-    fn chunk(
-        &self,
-        out: &mut BytesMut,
-        choices: Vec<ChunkChoice<'_>>,
-        usage: Option<Option<Usage>>,
-        timings: Option<Timings>,
-    ) {
-        let chunk = ChatChunk {
-            id: &self.answering.id,
-            object: "chat.completion.chunk",
-            created: self.answering.created,
-            model: &self.answering.model,
-            system_fingerprint: &self.answering.fingerprint,
-            choices,
-            usage,
-            timings,
-            warnings: &self.answering.warnings,
-        };
-        sse::append(out, &chunk);
+    fn chunk(&mut self, choices: &[ChunkChoice<'_>], usage: Option<Option<Usage>>, timings: Option<Timings>) {
+        let rest = ChunkRest { choices, usage, timings, warnings: &self.answering.warnings };
+        self.head.append(&mut self.out, &rest);
     }
 }
 
@@ -194,3 +191,6 @@ fn write(delta: ChatDelta) -> Delta<'static> {
         _ => Delta::default(),
     }
 }
+
+/// Bytes of a chunk, mostly.
+const ROOM: usize = 512;

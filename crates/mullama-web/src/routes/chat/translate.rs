@@ -47,7 +47,7 @@ pub(crate) fn translate(state: &AppState, mut request: ChatCompletionRequest) ->
     if let Some((schema, strict, param)) = form(request.response_format.take(), request.json_schema.take())? {
         let plan = structured::plan(&schema, strict, param)?;
         warnings.extend(plan.warnings);
-        checks.text = plan.validator;
+        checks = Checks::of_text(param, plan.validator);
         chat.response_format = CoreFormat::JsonSchema { schema };
     }
     let formed = chat.response_format != CoreFormat::Text;
@@ -62,7 +62,12 @@ pub(crate) fn translate(state: &AppState, mut request: ChatCompletionRequest) ->
         chat.response_format = CoreFormat::Text;
     }
     chat.parallel_tool_calls = request.parallel_tool_calls;
+    if checks.form.is_empty() && !chat.tools.is_empty() {
+        // What tools ask for becomes a grammar, too.
+        checks.form = "tools";
+    }
     if let Some(grammar) = grammar {
+        checks.form = "grammar";
         combine(&mut chat, grammar, formed)?;
     }
     reasoning(&mut chat, &request)?;

@@ -1,6 +1,5 @@
 //! POST /completion and /infill, with llama.cpp's names.
 
-use std::mem::take;
 use std::time::Duration;
 
 use axum::Json;
@@ -31,8 +30,7 @@ use crate::wire::usage::Timings;
             (NativeAnswer = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn completion(
@@ -59,8 +57,7 @@ pub(crate) async fn completion(
             (NativeCompletion = "application/json"),
             (String = "text/event-stream"),
         )),
-        (status = "4XX", description = "The request cannot be answered", body = crate::wire::error::ErrorBody),
-        (status = "5XX", description = "The server cannot answer", body = crate::wire::error::ErrorBody),
+        crate::wire::error::Failures,
     ),
 )]
 pub(crate) async fn infill(
@@ -116,15 +113,9 @@ async fn answer(
         answering.first().await?;
         return Ok(sse::response(pieces(answering, tokens), Duration::from_millis(state.config().keep_alive_ms)));
     }
-    let mut whole: Vec<NativeCompletion> = (0..answering.len()).map(|_| NativeCompletion::default()).collect();
-    while let Some(event) = answering.next().await {
-        let (index, piece) = piece(&answering, event?, tokens);
-        let NativeCompletion { mut content, mut tokens, mut completion_probabilities, .. } = take(&mut whole[index]);
-        content.push_str(&piece.content);
-        tokens.extend(piece.tokens);
-        completion_probabilities.extend(piece.completion_probabilities);
-        whole[index] = NativeCompletion { content, tokens, completion_probabilities, ..piece };
-    }
+    let ends = answering.whole().await?.into_iter().enumerate();
+    let whole = ends.map(|(index, end)| piece(&answering, index, Event::End(end.into()), tokens));
+    let mut whole: Vec<NativeCompletion> = whole.collect();
     let one = if several { None } else { whole.pop() };
     Ok(Json(one.map_or(NativeAnswer::Several(whole), |one| NativeAnswer::One(one.into()))).into_response())
 }
@@ -133,19 +124,19 @@ fn pieces(answering: Answering, tell_tokens: bool) -> impl futures_core::Stream<
     stream::unfold(Some(answering), move |answering| async move {
         let mut answering = answering?;
         match answering.next().await? {
-            Ok(event) => {
-                let (_, piece) = piece(&answering, event, tell_tokens);
+            Ok((index, event)) => {
+                let piece = piece(&answering, index, event, tell_tokens);
                 Some((sse::data(&piece), Some(answering)))
             }
             Err(error) => {
-                answering.failed(&error);
+                let error = answering.failed(error);
                 Some((sse::data(&error.body(Dialect::OpenAi)), None))
             }
         }
     })
 }
 
-fn piece(answering: &Answering, (index, event): (usize, Event), tell_tokens: bool) -> (usize, NativeCompletion) {
+fn piece(answering: &Answering, index: usize, event: Event, tell_tokens: bool) -> NativeCompletion {
     let number = u32::try_from(index).unwrap_or(u32::MAX);
     let base = |delta: TokenDelta| NativeCompletion {
         index: number,
@@ -159,7 +150,7 @@ fn piece(answering: &Answering, (index, event): (usize, Event), tell_tokens: boo
         ..NativeCompletion::default()
     };
     match event {
-        Event::Tokens(delta) => (index, base(delta)),
+        Event::Tokens(delta) => base(delta),
         Event::End(end) => {
             let End { done, finish_reason, .. } = *end;
             let summary = done.summary;
@@ -169,7 +160,7 @@ fn piece(answering: &Answering, (index, event): (usize, Event), tell_tokens: boo
                 ("length", ..) => "limit",
                 _ => "none",
             };
-            let piece = NativeCompletion {
+            NativeCompletion {
                 stop: true,
                 tokens_predicted: summary.usage.completion_tokens,
                 tokens_evaluated: summary.usage.prompt_tokens,
@@ -179,8 +170,7 @@ fn piece(answering: &Answering, (index, event): (usize, Event), tell_tokens: boo
                 truncated: Some(false),
                 timings: Some(Timings::of(&summary)),
                 ..base(done.last)
-            };
-            (index, piece)
+            }
         }
     }
 }

@@ -69,7 +69,7 @@ impl Stream for Chunks {
                     self.piece(&mut out, index, &end.done.last, how);
                 }
                 Some(Err(error)) => {
-                    self.answering.failed(&error);
+                    let error = self.answering.failed(error);
                     sse::append(&mut out, &error.body(Dialect::OpenAi));
                     self.over = true;
                 }

@@ -19,8 +19,7 @@ use crate::wire::ollama::{OllamaEmbedRequest, OllamaEmbedding, OllamaEmbeddings,
     post, path = "/api/embed", tag = "Ollama", request_body = OllamaEmbedRequest,
     responses(
         (status = 200, description = "A vector for each text, of length 1", body = OllamaEmbeddings),
-        (status = "4XX", description = "The request cannot be answered: `{\"error\": message}`"),
-        (status = "5XX", description = "The server cannot answer; the same shape"),
+        crate::wire::error::OllamaFailures,
     ),
 )]
 pub(crate) async fn embed(
@@ -53,8 +52,7 @@ pub(crate) async fn embed(
     post, path = "/api/embeddings", tag = "Ollama", request_body = OllamaEmbeddingsRequest,
     responses(
         (status = 200, description = "Its vector, of length 1; without a text an empty one", body = OllamaEmbedding),
-        (status = "4XX", description = "The request cannot be answered: `{\"error\": message}`"),
-        (status = "5XX", description = "The server cannot answer; the same shape"),
+        crate::wire::error::OllamaFailures,
     ),
 )]
 pub(crate) async fn embeddings(

@@ -25,8 +25,7 @@ use crate::wire::sampling::{limit, range};
             (OllamaAnswer = "application/json"),
             (OllamaAnswer = "application/x-ndjson"),
         )),
-        (status = "4XX", description = "The request cannot be answered: `{\"error\": message}`"),
-        (status = "5XX", description = "The server cannot answer; the same shape"),
+        crate::wire::error::OllamaFailures,
     ),
 )]
 pub(crate) async fn generate(
@@ -107,7 +106,7 @@ fn plain(state: &AppState, model: &str, mut from: OllamaGenerateRequest) -> ApiR
         model: model.to_owned(),
         prefix: PREFIX,
         requests: vec![request],
-        checks: Checks::of_text(validator),
+        checks: Checks::of_text("format", validator),
         warnings,
     })
 }

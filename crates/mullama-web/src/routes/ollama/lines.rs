@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::time::{nanos, nanos_of_ms, now};
 use crate::answering::{Answering, End, Event};
-use crate::error::{ApiError, ApiResult, Dialect};
+use crate::error::{ApiResult, Dialect};
 use crate::wire::anthropic::object;
 use crate::wire::logprobs::TokenLogprob;
 use crate::wire::ollama::{OllamaAnswer, OllamaReply, ReplyCall, ReplyFunction};
@@ -55,24 +55,11 @@ pub(super) fn response(answering: Answering, writer: Writer) -> Response {
 
 /// Waits for the whole answer.
 pub(super) async fn whole(mut answering: Answering, mut writer: Writer) -> ApiResult<OllamaAnswer> {
-    let (mut text, mut ended) = (String::new(), None);
-    while let Some(event) = answering.next().await {
-        match event?.1 {
-            Event::Tokens(delta) => {
-                if writer.kind == Kind::Raw {
-                    text.push_str(&delta.text);
-                }
-                writer.logprobs.extend(delta.logprobs);
-            }
-            Event::End(end) => ended = Some(end),
-        }
-    }
-    let mut end = *ended.ok_or_else(|| ApiError::internal("an answer has no end"))?;
+    let mut end = answering.whole_one().await?;
     let last = std::mem::take(&mut end.done.last);
-    text.push_str(&last.text);
-    writer.logprobs.extend(last.logprobs);
+    writer.logprobs = last.logprobs;
     let message = match writer.kind {
-        Kind::Raw => ChatMessage::assistant(text),
+        Kind::Raw => ChatMessage::assistant(last.text),
         Kind::Chat | Kind::Generate => end.done.message.take().unwrap_or_else(|| ChatMessage::assistant("")),
     };
     let text = message.text();
@@ -125,7 +112,7 @@ impl Stream for Lines {
                 }
                 Some(Err(error)) => {
                     // No `done`: a client must not take this for the whole answer.
-                    tracing::warn!(id = %answering.id, error = %error.message, "a stream ended with an error");
+                    let error = answering.failed(error);
                     line(&mut out, &error.body(Dialect::Ollama));
                     *over = true;
                 }

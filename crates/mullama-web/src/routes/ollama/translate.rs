@@ -37,28 +37,12 @@ pub(super) fn generate(from: OllamaGenerateRequest) -> ApiResult<ChatCompletionR
     Ok(request)
 }
 
-pub(super) fn options(from: OllamaOptions) -> ApiResult<ChatCompletionRequest> {
+pub(super) fn options(mut from: OllamaOptions) -> ApiResult<ChatCompletionRequest> {
     let most = from.num_predict.filter(|most| *most > 0);
     limit("num_predict", most)?;
-    Ok(ChatCompletionRequest {
-        temperature: from.temperature,
-        top_k: from.top_k,
-        top_p: from.top_p,
-        min_p: from.min_p,
-        typical_p: from.typical_p,
-        seed: from.seed,
-        max_tokens: most,
-        n_keep: from.num_keep,
-        stop: from.stop,
-        repeat_penalty: from.repeat_penalty,
-        repeat_last_n: from.repeat_last_n,
-        presence_penalty: from.presence_penalty,
-        frequency_penalty: from.frequency_penalty,
-        mirostat: from.mirostat,
-        mirostat_tau: from.mirostat_tau,
-        mirostat_eta: from.mirostat_eta,
-        ..ChatCompletionRequest::default()
-    })
+    let mut sampling = from.sampling();
+    sampling.n_keep = from.num_keep.or(sampling.n_keep);
+    Ok(ChatCompletionRequest { max_tokens: most, ..sampling.into() })
 }
 
 /// `format`: the schema of the answer.

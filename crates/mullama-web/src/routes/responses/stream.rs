@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
 use self::writer::Writer;
-use super::translate::own_names;
 use super::{Keeper, write};
 use crate::answering::{Answering, Event};
 use crate::sse;
@@ -64,8 +63,8 @@ impl Stream for Events {
                 }
                 Some(Err(error)) => {
                     self.stage = Stage::Over;
-                    tracing::warn!(id = %self.answering.id, error = %error.message, "a stream ended with an error");
-                    self.writer.fail(&own_names(error));
+                    let error = self.answering.failed(error);
+                    self.writer.fail(&error);
                     self.writer.last(&mut out);
                 }
                 None => self.stage = Stage::Over,

@@ -1,6 +1,5 @@
 //! A request for a response to the chat's request, and the chat's errors back.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,7 +45,7 @@ pub(super) fn prepare(state: &AppState, key: Option<&str>, mut request: Response
     chat.grammar = request.grammar.take();
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect());
     let mut params = request.sampling().over(&state.config().defaults)?;
-    let Translated { chat, params: limits, checks, warnings } = translate(state, chat).map_err(own_names)?;
+    let Translated { chat, params: limits, checks, warnings } = translate(state, chat)?;
     params.max_tokens = limits.max_tokens;
     params.top_logprobs = limits.top_logprobs;
     params.sampling.grammar = None;
@@ -222,31 +221,5 @@ fn choice(choice: Option<&ToolChoice>) -> Value {
             let tools: Vec<_> = names.iter().map(|name| json!({ "type": "function", "name": name })).collect();
             json!({ "type": "allowed_tools", "mode": if *required { "required" } else { "auto" }, "tools": tools })
         }
-    }
-}
-
-/// Names the fields of an error of the chat, or of the engine, as this API does.
-pub(super) fn own_names(mut error: ApiError) -> ApiError {
-    error.param = error.param.map(|param| match rename(&param) {
-        Some(name) => name,
-        None => param,
-    });
-    error
-}
-
-fn rename(param: &str) -> Option<Cow<'static, str>> {
-    if param == "prompt" || param.starts_with("messages") {
-        return Some("input".into());
-    }
-    if let Some(rest) = param.strip_prefix("response_format") {
-        return Some(format!("text.format{}", rest.strip_prefix(".json_schema").unwrap_or(rest)).into());
-    }
-    if param.starts_with("tools[") {
-        return Some(param.replacen(".function", "", 1).into());
-    }
-    match param {
-        "max_completion_tokens" | "max_tokens" => Some("max_output_tokens".into()),
-        "reasoning_effort" => Some("reasoning.effort".into()),
-        _ => None,
     }
 }

@@ -63,9 +63,9 @@ pub(crate) struct AnswerMessage {
     pub tool_calls: Vec<ToolCall>,
 }
 
-/// A piece of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(crate) struct ChatChunk<'a> {
+/// What all pieces of an answer begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct ChunkHead<'a> {
     /// The same in all chunks.
     pub id: &'a str,
     /// Always "chat.completion.chunk".
@@ -76,11 +76,15 @@ pub(crate) struct ChatChunk<'a> {
     pub model: &'a str,
     /// Names the build and the model.
     pub system_fingerprint: &'a str,
+}
+
+/// What comes behind it in a piece.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ChunkRest<'a> {
     /// One choice; none in the last chunk, which tells the tokens.
-    pub choices: Vec<ChunkChoice<'a>>,
+    pub choices: &'a [ChunkChoice<'a>],
     /// Only when asked for: null until the last chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Usage>)]
     pub usage: Option<Option<Usage>>,
     /// With the last piece of a choice.
     #[serde(skip_serializing_if = "Option::is_none")]

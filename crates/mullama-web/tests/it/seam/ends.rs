@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::words;
-use crate::client::{App, Event, chat};
+use crate::client::{App, Event, JSON, chat};
 use crate::{Served, serve_with};
 
 #[tokio::test]
@@ -85,4 +85,39 @@ async fn a_stream_that_is_cut_by_a_shutdown_is_told() {
     assert!(text.contains("data: {\"error\":{\"message\":") && text.contains("\"code\":\"cancelled\""), "{text}");
     assert!(!text.contains("[DONE]"), "{text}");
     assert!(!served.ended().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_a_stream_is_told_and_counted_in_every_dialect() {
+    let backend = ScriptedBackend::new().model("m", words(1_000, 10));
+    let app = App::of(&backend, WebConfig::default());
+    let message = json!([{ "role": "user", "content": "a" }]);
+    let chat = json!({ "messages": message, "stream": true, "max_tokens": 900 });
+    let text = json!({ "prompt": "a", "stream": true });
+    let streams = [
+        ("/v1/chat/completions", chat.clone(), "\"type\":\"unavailable_error\""),
+        ("/v1/completions", text.clone(), "\"type\":\"unavailable_error\""),
+        ("/completion", text.clone(), "\"type\":\"unavailable_error\""),
+        ("/v1/responses", json!({ "input": "a", "stream": true }), "\"type\":\"response.failed\""),
+        ("/v1/messages", chat.clone(), "\"type\":\"overloaded_error\""),
+        ("/api/chat", chat, "{\"error\":\""),
+        ("/api/generate", text, "{\"error\":\""),
+    ];
+    for (count, (path, body, expected)) in streams.into_iter().enumerate() {
+        let open = app.open("POST", path, &[JSON], body.to_string()).await;
+        assert_eq!(open.status, 200, "{path}");
+        backend.kill("m", Duration::ZERO);
+        let answer = open.whole().await;
+        assert!(answer.text.contains(expected), "{path}: {}", answer.text);
+        if path == "/v1/messages" {
+            let id = format!("\"request_id\":\"{}\"", answer.header("request-id"));
+            assert!(answer.header("request-id").starts_with("req_") && answer.text.contains(&id), "{}", answer.text);
+        }
+        let line = format!(
+            "mullama_http_errors_total{{type=\"unavailable_error\",code=\"engine_restarted\"}} {}\n",
+            count + 1
+        );
+        assert!(app.get("/metrics").await.text.contains(&line), "{path}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
