@@ -158,6 +158,12 @@ const NEEDS: &[Need] = &[
     Need { from: Purpose::Test, why: "Python packages for the lane `clients`, in the target folder",
         found: Runs(&["python3", "-c", "import ensurepip, venv"]),
         names: ["python3-venv", "python3", "python", "python3", "python"] },
+    Need { from: Purpose::Test, why: "reads and makes pictures to compare with", found: Program(&["identify"]),
+        names: ["imagemagick", "ImageMagick", "imagemagick", "ImageMagick", "imagemagick"] },
+    Need { from: Purpose::Test, why: "reads and writes the pictures' metadata", found: Program(&["exiftool"]),
+        names: ["libimage-exiftool-perl", "perl-Image-ExifTool", "perl-image-exiftool", "exiftool", "exiftool"] },
+    Need { from: Purpose::Test, why: "has colour profiles; the image bench's other side", found: Program(&["vips"]),
+        names: ["libvips-tools", "vips-tools", "libvips", "vips-tools", "vips"] },
     Need { from: Purpose::Peers, why: "builds llama.cpp's own programs", found: Program(&["ninja"]),
         names: ["ninja-build", "ninja-build", "ninja", "ninja", "ninja"] },
 ];
