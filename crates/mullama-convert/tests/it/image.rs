@@ -1,0 +1,10 @@
+//! Pictures, against ImageMagick, ExifTool and libvips.
+
+mod api;
+mod hostile;
+mod matrix;
+mod metadata;
+mod mutated;
+mod orientation;
+mod resize;
+mod tools;
