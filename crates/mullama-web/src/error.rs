@@ -218,6 +218,10 @@ impl From<mullama_core::Error> for ApiError {
                 .with("n_ctx", *limit),
             Core::InvalidParameter { name, .. } => Self::invalid(*name, message),
             Core::Grammar { .. } => Self::invalid("response_format", message).code(INVALID_GRAMMAR),
+            // The template's grammar is made of them.
+            Core::ChatTemplate { reason } if reason.contains("JSON schema") => {
+                Self::invalid("response_format", message).code(INVALID_GRAMMAR)
+            }
             Core::ChatTemplate { .. } => Self::invalid("prompt", message).code("chat_template"),
             Core::EmptyPrompt
             | Core::TextTooLong { .. }

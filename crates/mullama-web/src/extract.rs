@@ -74,9 +74,37 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> ApiResult<(T, Vec<String
 fn explain(error: &serde_json::Error, path: &str) -> ApiError {
     let path = if path == "." { "" } else { path.trim_start_matches('.') };
     if error.is_data() && !path.is_empty() {
-        return ApiError::invalid(path.to_owned(), format!("`{path}`: {error}"));
+        return ApiError::invalid(path.to_owned(), format!("`{path}`: {}", in_words(&error.to_string())));
     }
-    ApiError::invalid("", format!("The body is not the JSON that is expected here: {error}")).code("invalid_json")
+    let message = format!("The body is not the JSON that is expected here: {}", in_words(&error.to_string()));
+    ApiError::invalid("", message).code("invalid_json")
+}
+
+/// What serde says, in JSON's words instead of Rust's.
+fn in_words(message: &str) -> String {
+    let Some((found, rest)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let (expected, place) = rest.split_once(" at line ").unwrap_or((rest, ""));
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "u8" => "a whole number from 0 to 255",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0 to 18446744073709551615",
+        "i32" => "a whole number from -2147483648 to 2147483647",
+        "i64" => "a whole number from -9223372036854775808 to 9223372036854775807",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        named if named.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let found = match found {
+        "invalid type: sequence" => "invalid type: list",
+        "invalid type: map" => "invalid type: object",
+        // serde takes lists for objects whose fields come in order.
+        counted if expected == "an object" && counted.starts_with("invalid length") => "invalid type: list",
+        other => other,
+    };
+    let place = if place.is_empty() { String::new() } else { format!(" at line {place}") };
+    format!("{found}, expected {expected}{place}")
 }
 
 const MAX_IGNORED: usize = 32;
@@ -112,6 +140,25 @@ mod tests {
         assert!(failure("{").1.contains("line 1 column 1"), "{}", failure("{").1);
         assert_eq!(failure(r#"{"messages":[]} x"#).0, None);
         assert_eq!(failure(r#"{"messages":[{"role":"\ud800"}]}"#).0, None);
+    }
+
+    #[test]
+    fn types_are_told_in_words_of_json() {
+        for (body, expected) in [
+            ("[]", "invalid type: list, expected an object at line 1"),
+            ("null", "invalid type: null, expected an object at line 1"),
+            (r#"{"messages":{}}"#, "invalid type: object, expected a list at line 1"),
+            (r#"{"messages":[],"n":"x"}"#, "invalid type: string \"x\", expected a whole number from 0 to 4294967295"),
+            (
+                r#"{"messages":[],"n":5000000000}"#,
+                "invalid value: integer `5000000000`, expected a whole number from 0",
+            ),
+            (r#"{"messages":[{"role":["a, expected f32"]}]}"#, "invalid type: list, expected a string"),
+        ] {
+            let message = failure(body).1;
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains("struct") && !message.contains("sequence"), "{message}");
+        }
     }
 
     #[test]

@@ -191,3 +191,47 @@ async fn a_panic_inside_a_stream_breaks_that_stream_alone() {
     let metrics = app.get("/metrics").await.text;
     assert!(metrics.contains("mullama_http_panics_total 1\n"), "{metrics}");
 }
+
+/// What the engine refuses is told in the route's own words.
+#[tokio::test]
+async fn the_field_that_is_to_blame_is_named_in_every_route() {
+    let app = App::tiny(1, 64, WebConfig::default()).await;
+    let long = "word ".repeat(200);
+    let said = json!([{ "role": "user", "content": "a" }]);
+    let much = json!([{ "role": "user", "content": long }]);
+    let wrong = json!({ "type": "wat" });
+    let tool = json!({ "type": "function", "function": { "name": "f", "parameters": wrong } });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "a", "schema": wrong } });
+    let own_format = json!({ "format": { "type": "json_schema", "name": "a", "schema": wrong } });
+    let grammar = Some("invalid_grammar");
+    let tokens = Some("unknown_token");
+    let context = Some("context_length_exceeded");
+    for (path, body, code, param) in [
+        (CHAT, json!({ "messages": much }), context, "messages"),
+        (CHAT, json!({ "messages": said, "logit_bias": { "999999": 1 } }), tokens, "logit_bias"),
+        (CHAT, json!({ "messages": said, "tools": [tool] }), grammar, "tools"),
+        (CHAT, json!({ "messages": said, "response_format": format }), grammar, "response_format.json_schema.schema"),
+        (CHAT, json!({ "messages": said, "json_schema": wrong }), grammar, "json_schema"),
+        (CHAT, json!({ "messages": said, "grammar": "root ::= (" }), grammar, "grammar"),
+        ("/apply-template", json!({ "messages": said, "tools": [tool] }), grammar, "tools"),
+        ("/v1/completions", json!({ "prompt": long }), context, "prompt"),
+        ("/v1/completions", json!({ "prompt": [999_999] }), tokens, "prompt"),
+        ("/v1/completions", json!({ "prompt": "a", "logit_bias": { "999999": 1 } }), tokens, "logit_bias"),
+        ("/v1/completions", json!({ "prompt": "a", "json_schema": wrong }), grammar, "json_schema"),
+        ("/completion", json!({ "prompt": "a", "grammar": "root ::= (" }), grammar, "grammar"),
+        ("/v1/embeddings", json!({ "input": long }), context, "input"),
+        ("/detokenize", json!({ "tokens": [999_999] }), tokens, "tokens"),
+        ("/v1/responses", json!({ "input": long }), context, "input"),
+        ("/v1/responses", json!({ "input": "a", "text": own_format }), grammar, "text.format.schema"),
+        ("/v1/responses", json!({ "input": "a", "grammar": "root ::= (" }), grammar, "grammar"),
+        ("/v1/responses/input_tokens", json!({ "input": "a", "text": own_format }), grammar, "text.format.schema"),
+    ] {
+        let answer = app.post(path, &body).await;
+        let told = answer.error(400);
+        assert_eq!(
+            (told.code.as_deref(), told.param.as_deref()),
+            (code, Some(param)),
+            "{path} {body:.200}: {answer:?}"
+        );
+    }
+}
