@@ -113,6 +113,10 @@ pub struct BackendStream {
 pub trait GenerationControl: fmt::Debug + Send + Sync {
     /// Ends it with [`FinishReason::Cancelled`](mullama_core::FinishReason::Cancelled) and what there is.
     fn stop(&self);
+
+    /// Makes the model end its thoughts and go on to the answer, where the request has
+    /// [`reasoning_control`](mullama_core::ChatRequest::reasoning_control) and the model is thinking.
+    fn end_reasoning(&self);
 }
 
 impl BackendStream {

@@ -194,6 +194,7 @@ impl ChatPrompt {
                 thinking_start_tag: from.thinking_start_tag,
                 thinking_end_tags: from.thinking_end_tags,
                 reasoning_budget: request.reasoning_budget,
+                reasoning_control: request.reasoning_control,
             },
             format: from.format_name,
             supports_thinking: from.supports_thinking,

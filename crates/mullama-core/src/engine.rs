@@ -33,7 +33,6 @@ pub use stats::{EngineStats, HistogramBucket, HistogramSnapshot};
 pub use threads::ThreadPolicy;
 
 use crate::chat::{ChatPrompt, ChatRequest, ChatTemplate};
-use crate::context::ContextParams;
 use crate::embed::{EmbedInput, Embedding};
 use crate::error::{Error, Result};
 use crate::generate::{GenerationParams, Prompt, Writer};
@@ -217,7 +216,8 @@ impl Engine {
         let (tokens, writer) = Writer::prepare(self.model(), &source, &params, self.handle.length.unwrap_or(0))?;
         let (outlet, inlet) = Outlet::new(buffer as usize);
         let id = self.shared.ids.fetch_add(1, Ordering::Relaxed) + 1;
-        let stream = GenerationStream::new(inlet, Arc::clone(&self.shared), id, tokens.len(), chat);
+        let stream = GenerationStream::new(inlet, Arc::clone(&self.shared), id, tokens.len(), chat)
+            .thinking_until(writer.thought_enough());
         let job = Job {
             id,
             prompt: tokens.len(),

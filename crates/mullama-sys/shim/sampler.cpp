@@ -256,6 +256,7 @@ void read_reasoning(const common_json & from, const llama_vocab * vocab, common_
         return;
     }
     read(from, "reasoning_budget_tokens", params.reasoning_budget_tokens);
+    read(from, "reasoning_control", params.reasoning_control);
     params.reasoning_budget_start = common_tokenize(vocab, start, false, true);
     for (const auto & end : ends) {
         params.reasoning_budget_end.push_back(common_tokenize(vocab, end, false, true));
@@ -374,6 +375,10 @@ extern "C" int32_t mullama_sampler_accept(
         common_sampler_accept(sampler->inner.get(), token, generated);
         return MULLAMA_OK;
     });
+}
+
+extern "C" bool mullama_sampler_end_reasoning(mullama_sampler * sampler) {
+    return common_sampler_reasoning_budget_force(sampler->inner.get());
 }
 
 extern "C" uint32_t mullama_sampler_seed(const mullama_sampler * sampler) {

@@ -103,6 +103,9 @@ llama_token mullama_sampler_sample(
 // `generated`: false for prompt tokens, which feed the penalties but not the grammar.
 int32_t mullama_sampler_accept(
     struct mullama_sampler * sampler, llama_token token, bool generated, char * err, size_t err_len);
+// Makes the model end its thoughts: the tokens of the template's end tag come next. False: it is not thinking, or
+// `reasoning_control` was not among the parameters.
+bool mullama_sampler_end_reasoning(struct mullama_sampler * sampler);
 uint32_t mullama_sampler_seed(const struct mullama_sampler * sampler);
 
 // Parses a GBNF grammar without building a sampler. MULLAMA_OK or MULLAMA_EXCEPTION.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::FromRequestParts;
 use futures_core::Stream as _;
 use http::request::Parts;
-use mullama_async::{BackendEvent, BackendRequest, BackendStream, BackendSummary, TokenDelta};
+use mullama_async::{BackendEvent, BackendPrompt, BackendRequest, BackendStream, BackendSummary, TokenDelta};
 use mullama_core::{ChatDelta, Error as CoreError, FinishReason, Priority, TokenId};
 use tokio::time::{Sleep, sleep_until, timeout_at};
 
@@ -141,6 +141,8 @@ impl Answering {
         let deadline = timeout
             .and_then(|ms| tokio::time::Instant::now().checked_add(Duration::from_millis(ms).saturating_add(GRACE)));
         let mut choices = Vec::with_capacity(requests.len());
+        let thoughts_end =
+            requests.iter().all(|one| matches!(&one.prompt, BackendPrompt::Chat(chat) if chat.reasoning_control));
         for mut request in requests {
             request.params.timeout_ms = [request.params.timeout_ms, timeout].into_iter().flatten().min();
             if state.config().cache_by_key {
@@ -162,7 +164,7 @@ impl Answering {
         }
         let controls = choices.iter().filter_map(|choice| choice.stream.as_ref()).map(BackendStream::control).collect();
         let id = id::new(prefix);
-        let listed = state.running().list(&id, controls, caller.notes.key_name());
+        let listed = state.running().list(&id, controls, caller.notes.key_name(), thoughts_end);
         Ok(Self {
             created: now(),
             fingerprint: state.fingerprint(&model),

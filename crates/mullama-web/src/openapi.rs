@@ -29,7 +29,7 @@ use crate::wire::error::{AnthropicErrorBody, ErrorBody, OllamaErrorBody};
     // Of responses that many routes have.
     components(schemas(ErrorBody, AnthropicErrorBody, OllamaErrorBody)),
     paths(
-        chat::completions, control::control, completions::completions, embeddings::embeddings, rerank::rerank,
+        chat::completions, control::control, control::control_by_id, completions::completions, embeddings::embeddings, rerank::rerank,
         models::list, models::one, models::remove, responses::create, responses::input_tokens, responses::retrieve, responses::delete,
         anthropic::messages, anthropic::count_tokens,
         completions::native::completion, completions::native::infill, tokens::tokenize, tokens::detokenize,

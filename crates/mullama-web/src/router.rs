@@ -40,6 +40,7 @@ fn work_routes() -> Router<AppState> {
     let router = Router::new();
     let router = both(router, "/chat/completions", || post(chat::completions));
     let router = both(router, "/chat/completions/{id}/control", || post(control::control));
+    let router = both(router, "/chat/completions/control", || post(control::control_by_id));
     let router = both(router, "/completions", || post(completions::completions));
     let router = both(router, "/embeddings", || post(embeddings::embeddings));
     let router = both(router, "/rerank", || post(rerank::rerank));

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mullama_async::GenerationControl;
 
+use crate::wire::completion::ControlAction;
+
 /// All answers that are being given, and the ids of the last ones that ended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Running(Arc<Mutex<State>>);
@@ -21,6 +23,8 @@ struct Answer {
     controls: Vec<Arc<dyn GenerationControl>>,
     /// Who asked: nobody else may steer it.
     key: Option<String>,
+    /// Was it begun so that its thoughts can be ended?
+    thoughts_end: bool,
     stopped: bool,
 }
 
@@ -30,6 +34,8 @@ pub(crate) enum Steered {
     Done,
     Ended,
     Unknown,
+    /// It was not begun so that this can be done.
+    Unprepared,
 }
 
 /// Takes the answer off the list when it is dropped.
@@ -40,19 +46,31 @@ pub(crate) struct Listed {
 }
 
 impl Running {
-    /// Lists an answer until what this gives is dropped.
-    pub(crate) fn list(&self, id: &str, controls: Vec<Arc<dyn GenerationControl>>, key: Option<&str>) -> Listed {
-        let answer = Answer { controls, key: key.map(str::to_owned), stopped: false };
+    /// Lists an answer until what this gives is dropped. `thoughts_end`: whether they can be ended.
+    pub(crate) fn list(
+        &self,
+        id: &str,
+        controls: Vec<Arc<dyn GenerationControl>>,
+        key: Option<&str>,
+        thoughts_end: bool,
+    ) -> Listed {
+        let answer = Answer { controls, key: key.map(str::to_owned), thoughts_end, stopped: false };
         self.state().going.insert(id.to_owned(), answer);
         Listed { running: self.clone(), id: id.to_owned() }
     }
 
-    /// Stops an answer of this key.
-    pub(crate) fn stop(&self, id: &str, key: Option<&str>) -> Steered {
+    /// Steers an answer of this key.
+    pub(crate) fn steer(&self, id: &str, key: Option<&str>, action: ControlAction) -> Steered {
         let mut state = self.state();
         if let Some(answer) = state.going.get_mut(id).filter(|answer| answer.key.as_deref() == key) {
-            answer.stopped = true;
-            answer.controls.iter().for_each(|control| control.stop());
+            match action {
+                ControlAction::Stop => {
+                    answer.stopped = true;
+                    answer.controls.iter().for_each(|control| control.stop());
+                }
+                ControlAction::EndReasoning if !answer.thoughts_end => return Steered::Unprepared,
+                ControlAction::EndReasoning => answer.controls.iter().for_each(|control| control.end_reasoning()),
+            }
             return Steered::Done;
         }
         let ended = state.ended.iter().any(|(ended, owner)| ended == id && owner.as_deref() == key);
@@ -100,32 +118,34 @@ mod tests {
         fn stop(&self) {
             self.0.store(true, std::sync::atomic::Ordering::Relaxed);
         }
+
+        fn end_reasoning(&self) {}
     }
 
     #[test]
     fn only_who_asked_may_steer_and_the_end_is_remembered() {
         let running = Running::default();
         let flag = Arc::new(Flag::default());
-        let listed = running.list("a", vec![flag.clone()], Some("key"));
-        assert_eq!(running.stop("a", Some("other")), Steered::Unknown);
-        assert_eq!(running.stop("a", None), Steered::Unknown);
+        let listed = running.list("a", vec![flag.clone()], Some("key"), false);
+        assert_eq!(running.steer("a", Some("other"), ControlAction::Stop), Steered::Unknown);
+        assert_eq!(running.steer("a", None, ControlAction::Stop), Steered::Unknown);
         assert!(!listed.is_stopped());
-        assert_eq!(running.stop("a", Some("key")), Steered::Done);
+        assert_eq!(running.steer("a", Some("key"), ControlAction::Stop), Steered::Done);
         assert!(listed.is_stopped() && flag.0.load(std::sync::atomic::Ordering::Relaxed));
         drop(listed);
-        assert_eq!(running.stop("a", Some("key")), Steered::Ended);
-        assert_eq!(running.stop("a", Some("other")), Steered::Unknown);
-        assert_eq!(running.stop("b", Some("key")), Steered::Unknown);
+        assert_eq!(running.steer("a", Some("key"), ControlAction::Stop), Steered::Ended);
+        assert_eq!(running.steer("a", Some("other"), ControlAction::Stop), Steered::Unknown);
+        assert_eq!(running.steer("b", Some("key"), ControlAction::Stop), Steered::Unknown);
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let running = Running::default();
         for number in 0..2 * REMEMBERED {
-            drop(running.list(&number.to_string(), Vec::new(), None));
+            drop(running.list(&number.to_string(), Vec::new(), None, false));
         }
         assert_eq!(running.count(), 0);
         assert_eq!(running.state().ended.len(), REMEMBERED);
-        assert_eq!(running.stop("0", None), Steered::Unknown);
+        assert_eq!(running.steer("0", None, ControlAction::Stop), Steered::Unknown);
     }
 }

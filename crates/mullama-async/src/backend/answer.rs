@@ -41,6 +41,10 @@ impl GenerationControl for Control {
     fn stop(&self) {
         self.0.cancel();
     }
+
+    fn end_reasoning(&self) {
+        self.0.end_reasoning();
+    }
 }
 
 struct Answer {

@@ -43,6 +43,9 @@ pub struct ChatRequest {
     pub preserve_reasoning: bool,
     /// Tokens of thought after which the model is made to answer; `None` (default) is no limit.
     pub reasoning_budget: Option<u32>,
+    /// The thoughts may be ended while they come ([`CancelHandle::end_reasoning`](crate::CancelHandle::end_reasoning)).
+    /// Default false; then greedy answers come by a shorter way. llama.cpp's `reasoning_control`.
+    pub reasoning_control: bool,
     /// End the prompt with the beginning of the model's turn. Default true.
     pub add_generation_prompt: bool,
     /// The last message is the model's own, to be continued. Default false.
@@ -67,6 +70,7 @@ impl Default for ChatRequest {
             enable_thinking: true,
             preserve_reasoning: true,
             reasoning_budget: None,
+            reasoning_control: false,
             add_generation_prompt: true,
             continue_final_message: false,
             template_args: Map::new(),

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync; // `gate` names it, and is compiled on another one in tests
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use async_channel::{Receiver, Sender};
@@ -104,13 +105,15 @@ pub struct GenerationStream {
     id: u64,
     prompt_tokens: u32,
     chat: Option<Box<ChatPrompt>>,
+    thought_enough: Arc<AtomicBool>,
     over: bool,
 }
 
-/// Stops a request from elsewhere.
+/// Stops a request, or its thoughts, from elsewhere.
 #[derive(Debug, Clone)]
 pub struct CancelHandle {
     gate: Arc<Gate>,
+    thought_enough: Arc<AtomicBool>,
     engine: Arc<Shared>,
 }
 
@@ -119,6 +122,13 @@ impl CancelHandle {
     pub fn cancel(&self) {
         self.gate.cancel();
         self.engine.wake();
+    }
+
+    /// Makes the model end its thoughts and go on to the answer: the tokens of its template's end tag come next. Without
+    /// effect where [`ChatRequest::reasoning_control`](crate::ChatRequest::reasoning_control) was not set, and where the
+    /// model is not thinking when its next token is chosen.
+    pub fn end_reasoning(&self) {
+        self.thought_enough.store(true, Ordering::Relaxed);
     }
 }
 
@@ -131,7 +141,13 @@ impl GenerationStream {
         chat: Option<Box<ChatPrompt>>,
     ) -> Self {
         let prompt_tokens = u32::try_from(prompt_tokens).unwrap_or(u32::MAX);
-        Self { inlet, engine, id, prompt_tokens, chat, over: false }
+        Self { inlet, engine, id, prompt_tokens, chat, thought_enough: Arc::default(), over: false }
+    }
+
+    /// What ends the thoughts of its writer.
+    pub(super) fn thinking_until(mut self, thought_enough: Arc<AtomicBool>) -> Self {
+        self.thought_enough = thought_enough;
+        self
     }
 
     /// The request's number in its engine, from 1.
@@ -155,7 +171,11 @@ impl GenerationStream {
     /// Stops this request from elsewhere.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle { gate: Arc::clone(&self.inlet.gate), engine: Arc::clone(&self.engine) }
+        CancelHandle {
+            gate: Arc::clone(&self.inlet.gate),
+            thought_enough: Arc::clone(&self.thought_enough),
+            engine: Arc::clone(&self.engine),
+        }
     }
 
     /// The next event, for async runtimes; `None` after the last.

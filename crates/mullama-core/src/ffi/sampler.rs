@@ -74,6 +74,12 @@ impl SamplerPtr {
         }
     }
 
+    /// Makes the model end its thoughts with the next tokens. False: it is not thinking.
+    pub(crate) fn end_reasoning(&mut self) -> bool {
+        // SAFETY: the sampler is live; the function changes one state of it and does not throw.
+        unsafe { sys::mullama_sampler_end_reasoning(self.ptr.as_ptr()) }
+    }
+
     /// The seed in use; the one drawn when none was given.
     pub(crate) fn seed(&self) -> u32 {
         // SAFETY: the sampler is live.

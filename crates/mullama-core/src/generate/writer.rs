@@ -1,5 +1,8 @@
 //! What one generation makes of its rows of logits: tokens, text, an end. The same for one caller and for many.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::event::{self, FinishReason, Summary, Timings, TokenEvent, TokenLogprob, Usage};
 use super::params::{GenerationParams, Prompt};
 use super::{StopMatcher, TextDecoder};
@@ -32,6 +35,8 @@ impl Vocabulary for Tokenizer {
 pub(crate) struct Writer<V> {
     vocabulary: V,
     sampler: Sampler,
+    /// Set from elsewhere: the thoughts are to end.
+    thought_enough: Arc<AtomicBool>,
     decoder: TextDecoder,
     stops: StopMatcher,
     /// Control tokens whose names are part of the text, because the template's parser looks for them.
@@ -123,6 +128,7 @@ impl<V: Vocabulary> Writer<V> {
         Self {
             vocabulary,
             sampler,
+            thought_enough: Arc::default(),
             decoder: TextDecoder::new(),
             stops: StopMatcher::new(stops),
             shown,
@@ -132,6 +138,11 @@ impl<V: Vocabulary> Writer<V> {
             generated: 0,
             stop: None,
         }
+    }
+
+    /// Set it, and the model ends its thoughts with its next tokens, if it is thinking then.
+    pub(crate) fn thought_enough(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.thought_enough)
     }
 
     /// Tokens generated so far.
@@ -146,6 +157,9 @@ impl<V: Vocabulary> Writer<V> {
 
     /// Takes the next token from output row `row`.
     pub(crate) fn choose(&mut self, rows: &mut impl Rows, row: i32) -> Result<Chosen> {
+        if self.thought_enough.swap(false, Ordering::Relaxed) {
+            self.sampler.end_reasoning();
+        }
         let token = self.sampler.next(rows, row)?;
         self.generated += 1;
         let logprobs = match self.top_logprobs {

@@ -20,6 +20,7 @@ pub(crate) struct TemplateState {
     pub(crate) thinking_start_tag: String,
     pub(crate) thinking_end_tags: Vec<String>,
     pub(crate) reasoning_budget: Option<u32>,
+    pub(crate) reasoning_control: bool,
 }
 
 impl TemplateState {
@@ -29,6 +30,12 @@ impl TemplateState {
         into.insert("thinking_end_tags".to_owned(), self.thinking_end_tags.clone().into());
         let budget = self.reasoning_budget.and_then(|tokens| i32::try_from(tokens).ok()).unwrap_or(-1);
         into.insert("reasoning_budget_tokens".to_owned(), budget.into());
+        into.insert("reasoning_control".to_owned(), self.reasoning_control.into());
+    }
+
+    /// Only the chain can make the model end its thoughts.
+    fn may_end_reasoning(&self) -> bool {
+        self.reasoning_budget.is_some() || self.reasoning_control
     }
 }
 
@@ -115,7 +122,7 @@ impl Sampler {
         for token in params.grammar.iter().flat_map(Grammar::trigger_tokens) {
             tokenizer.check(token)?;
         }
-        if params.is_argmax() {
+        if params.is_argmax() && !template.is_some_and(TemplateState::may_end_reasoning) {
             let banned = if params.ignore_eos { model.end_tokens() } else { Arc::default() };
             return Ok(Self::Argmax { banned });
         }
@@ -170,6 +177,14 @@ impl Sampler {
             }
         }
         Ok(())
+    }
+
+    /// Makes the model end its thoughts with the next tokens. False: it is not thinking, or was not to be steered.
+    pub(crate) fn end_reasoning(&mut self) -> bool {
+        match self {
+            Self::Argmax { .. } => false,
+            Self::Chain(chain) => chain.sampler.as_mut().is_some_and(SamplerPtr::end_reasoning),
+        }
     }
 
     /// The seed in use; `None` where nothing is random.

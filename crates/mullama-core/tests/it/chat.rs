@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use mullama_core::{
-    ChatDelta, ChatMessage, ChatPrompt, ChatRequest, ChatTemplate, ContentPart, Error, FlashAttention, FunctionCall,
-    GenerationParams, Model, ReasoningFormat, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+    ChatDelta, ChatMessage, ChatPrompt, ChatRequest, ChatTemplate, ContentPart, Engine, EngineParams, Error,
+    FlashAttention, FunctionCall, GenerationParams, GenerationRequest, Model, ReasoningFormat, ResponseFormat, Role,
+    SamplingParams, TokenEvent, Tool, ToolCall, ToolChoice,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -293,6 +294,69 @@ fn thoughts_are_told_apart_or_left_in_place() {
     assert!(message.text().contains("<think>") && message.reasoning_content.is_none(), "{message:?}");
     request.enable_thinking = false;
     assert!(template.render(&request).unwrap().text().contains("</think>"));
+}
+
+/// A model that thinks until it is told to answer: its template opens its thoughts.
+fn thinking() -> Option<(Model, ChatTemplate)> {
+    let folder = shared::file("oracle/templates")?;
+    let model = shared::tiny();
+    let source = std::fs::read_to_string(folder.join("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja")).unwrap();
+    let template = ChatTemplate::with_source(&model, &source).unwrap();
+    Some((model, template))
+}
+
+/// So many greedy tokens, none of which ends the answer.
+fn greedy(tokens: u32) -> GenerationParams {
+    let sampling = SamplingParams { ignore_eos: true, ..SamplingParams::greedy() };
+    GenerationParams { sampling, ..GenerationParams::greedy(tokens) }
+}
+
+#[test]
+fn a_budget_of_thoughts_holds_for_greedy_answers_too() {
+    let Some((model, template)) = thinking() else { return };
+    let ask = |reasoning_budget| {
+        let request = ChatRequest { reasoning_budget, ..ChatRequest::new([ChatMessage::user("Hi")]) };
+        let prompt = template.render(&request).unwrap();
+        let mut context = model.context().flash_attention(FlashAttention::Off).build().unwrap();
+        context.generate(&prompt, &greedy(40)).unwrap().text().unwrap()
+    };
+    let free = ask(None);
+    assert!(!free.contains("</think>"), "{free}");
+    let held = ask(Some(5));
+    let (thought, _) = held.split_once("</think>").unwrap();
+    assert!(free.starts_with(thought) && !thought.is_empty() && thought.len() < free.len() / 2, "{held}");
+}
+
+#[test]
+fn thoughts_are_ended_from_elsewhere_where_that_was_asked_for() {
+    let Some((model, template)) = thinking() else { return };
+    let mut params = EngineParams::default();
+    params.context.flash_attention = FlashAttention::Off;
+    let engine = Engine::builder(&model).params(params).start().unwrap();
+    let ask = |reasoning_control| {
+        let request = ChatRequest { reasoning_control, ..ChatRequest::new([ChatMessage::user("Hi")]) };
+        let prompt = template.render(&request).unwrap();
+        let request = GenerationRequest::new(prompt).params(greedy(80)).event_buffer(1);
+        let mut stream = engine.submit(request).unwrap();
+        let handle = stream.cancel_handle();
+        let mut text = String::new();
+        for count in 0.. {
+            // The engine is a few tokens ahead of its reader, far fewer than are left.
+            if count == 5 {
+                handle.end_reasoning();
+            }
+            match stream.next().unwrap().unwrap() {
+                TokenEvent::Token { text: more, .. } | TokenEvent::Text { text: more } => text.push_str(&more),
+                TokenEvent::Done(_) => break,
+            }
+        }
+        text
+    };
+    let free = ask(false);
+    assert!(!free.contains("</think>"), "{free}");
+    let ended = ask(true);
+    let (thought, _) = ended.split_once("</think>").unwrap();
+    assert!(free.starts_with(thought) && !thought.is_empty() && thought.len() < free.len(), "{ended}");
 }
 
 #[test]

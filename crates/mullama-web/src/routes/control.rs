@@ -1,4 +1,4 @@
-//! POST /v1/chat/completions/{id}/control: steers an answer that is being given.
+//! POST /v1/chat/completions/{id}/control and /v1/chat/completions/control: steer an answer that is being given.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,7 +9,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
 use crate::running::Steered;
 use crate::state::AppState;
-use crate::wire::completion::{ControlAction, ControlRequest};
+use crate::wire::completion::{ControlAction, ControlByIdRequest, ControlRequest};
 use crate::wire::model::Done;
 
 /// Steers an answer that is being given, by its id. Only who asked for it may.
@@ -27,14 +27,35 @@ pub(crate) async fn control(
     caller: Caller,
     ApiJson(request): ApiJson<ControlRequest>,
 ) -> ApiResult<Json<Done>> {
-    let steered = match request.action {
-        ControlAction::Stop => state.running().stop(&id, caller.notes.key_name()),
-    };
-    match steered {
+    steer(&state, &caller, &id, request.action)
+}
+
+/// The same, with the id in the body, as llama.cpp's server has it.
+#[utoipa::path(
+    post, path = "/v1/chat/completions/control", tag = "llama.cpp", request_body = ControlByIdRequest,
+    responses(
+        (status = 200, description = "It was done", body = Done),
+        (status = "4XX", description = "404: there is no such answer; 409: it has ended", body = crate::wire::error::ErrorBody),
+    ),
+)]
+pub(crate) async fn control_by_id(
+    State(state): State<AppState>,
+    caller: Caller,
+    ApiJson(request): ApiJson<ControlByIdRequest>,
+) -> ApiResult<Json<Done>> {
+    steer(&state, &caller, &request.id, request.action)
+}
+
+fn steer(state: &AppState, caller: &Caller, id: &str, action: ControlAction) -> ApiResult<Json<Done>> {
+    match state.running().steer(id, caller.notes.key_name(), action) {
         Steered::Done => Ok(Json(Done { success: true })),
         Steered::Ended => {
             Err(ApiError::protocol(StatusCode::CONFLICT, "answer_ended", "This answer has ended already."))
         }
         Steered::Unknown => Err(ApiError::not_found("There is no answer with this id.")),
+        Steered::Unprepared => {
+            let message = "The thoughts of this answer cannot be ended: its request had no `reasoning_control`.";
+            Err(ApiError::invalid("action", message).code("no_reasoning_control"))
+        }
     }
 }

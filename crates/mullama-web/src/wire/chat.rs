@@ -55,6 +55,8 @@ request_with_sampling! {
         pub reasoning_format: Option<ReasoningKind>,
         /// Tokens of thought after which the model is made to answer; -1 is no limit.
         pub reasoning_budget: Option<i64>,
+        /// The thoughts may be ended while they come: POST /v1/chat/completions/{id}/control. Default false.
+        pub reasoning_control: Option<bool>,
         /// Values for the template: scalars, by name.
         #[schema(value_type = Option<Object>)]
         pub chat_template_kwargs: Option<Map<String, Value>>,
@@ -71,7 +73,7 @@ request_with_sampling! {
         pub metadata: Option<Value>,
         /// Accepted, unused: nothing is stored.
         pub store: Option<bool>,
-        /// Accepted, unused.
+        /// "flex" is for work that nobody waits for: other requests go first.
         pub service_tier: Option<String>,
         /// Accepted, unused.
         pub verbosity: Option<String>,

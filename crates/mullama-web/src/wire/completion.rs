@@ -37,7 +37,7 @@ request_with_sampling! {
         /// A JSON schema of the answer.
         #[schema(value_type = Option<Object>)]
         pub json_schema: Option<Value>,
-        /// "flex" is for work that nobody waits for.
+        /// "flex" is for work that nobody waits for: other requests go first.
         pub service_tier: Option<String>,
         /// Accepted, unused.
         pub user: Option<String>,
@@ -183,10 +183,23 @@ pub(crate) struct ControlRequest {
     pub action: ControlAction,
 }
 
+/// POST /v1/chat/completions/control, as llama.cpp's server has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+pub(crate) struct ControlByIdRequest {
+    /// The answer's id.
+    pub id: String,
+    /// What to do with it.
+    pub action: ControlAction,
+}
+
 /// What can be done with an answer that is being given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ControlAction {
     /// End it with what there is; its `finish_reason` is "stop".
     Stop,
+    /// End the thoughts and go on to the answer, if the model is thinking. Needs `reasoning_control` in the request of
+    /// the answer. llama.cpp's server calls it `reasoning_end`.
+    #[serde(alias = "reasoning_end")]
+    EndReasoning,
 }

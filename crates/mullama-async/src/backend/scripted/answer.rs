@@ -71,6 +71,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Leaves out the thoughts that would come next.
+    fn end_thoughts(&mut self, sent: u32) {
+        let Pieces::Listed(deltas) = &mut self.pieces else { return };
+        let from = usize::try_from(sent).unwrap_or(usize::MAX).min(deltas.len());
+        let thoughts = deltas.iter().skip(from).take_while(|delta| matches!(delta, ChatDelta::ReasoningContent(_)));
+        let count = thoughts.count();
+        deltas.drain(from..from + count);
+        self.count = self.count.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+}
+
 /// The events of one answer.
 pub(super) struct Answer {
     model: Arc<Model>,
@@ -122,6 +134,9 @@ impl Answer {
 
     /// The next token, or what stands at the end.
     fn step(&mut self) -> Option<Result<BackendEvent>> {
+        if self.control.has_thought_enough() {
+            self.plan.end_thoughts(self.sent);
+        }
         if self.sent < self.plan.count {
             let event = BackendEvent::Tokens(self.token());
             return Some(Ok(event));

@@ -58,6 +58,7 @@ pub(super) struct Control {
     pub(super) prompt_tokens: u32,
     stopped: AtomicBool,
     killed: AtomicBool,
+    thought_enough: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -68,6 +69,10 @@ impl Control {
 
     pub(super) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_thought_enough(&self) -> bool {
+        self.thought_enough.load(Ordering::Acquire)
     }
 
     pub(super) fn register(&self, waker: &Waker) {
@@ -83,6 +88,11 @@ impl Control {
 impl GenerationControl for Control {
     fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn end_reasoning(&self) {
+        self.thought_enough.store(true, Ordering::Release);
         self.waker.wake();
     }
 }

@@ -234,6 +234,7 @@ fn reasoning(chat: &mut ChatRequest, request: &ChatCompletionRequest) -> ApiResu
         let name = serde_json::to_value(effort).unwrap_or_default();
         chat.template_args.insert("reasoning_effort".to_owned(), name);
     }
+    chat.reasoning_control = request.reasoning_control == Some(true);
     chat.reasoning_budget = match request.reasoning_budget {
         None | Some(-1) => None,
         Some(budget) => {

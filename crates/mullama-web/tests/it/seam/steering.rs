@@ -1,9 +1,11 @@
 //! Steering answers, limits for each key, keys from a file, and metrics of a server that is full.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
-use mullama_async::{Script, ScriptedBackend};
+use mullama_async::{BackendPrompt, Script, ScriptedBackend};
+use mullama_core::ChatDelta;
 use mullama_web::{AppState, WebConfig};
 use serde_json::{Value, json};
 
@@ -61,6 +63,44 @@ async fn an_answer_is_stopped_by_who_asked_for_it() {
         // It will not begin again.
         assert_eq!(ended.header("x-should-retry"), "false");
         steer(&app, TWO, &id, stop).await.error(404);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn thoughts_are_ended_where_the_request_allows_it() {
+    let thoughts = (0..1_000).map(|_| ChatDelta::ReasoningContent("hm ".to_owned()));
+    let deltas = thoughts.chain([ChatDelta::Content("Yes.".to_owned())]).collect();
+    let backend = ScriptedBackend::new().model("m", Script::Answer { deltas, interval: Duration::from_millis(10) });
+    let app = App::of(&backend, WebConfig { api_keys: keys(), ..WebConfig::default() });
+    let end = json!({ "action": "end_reasoning" });
+
+    let (stream, id) = begin(&app, json!({})).await;
+    let refused = steer(&app, ONE, &id, end.clone()).await;
+    assert_eq!(refused.error(400).code.as_deref(), Some("no_reasoning_control"));
+    drop(stream);
+
+    // Our route, and llama.cpp's.
+    let own = |id: &str| (format!("{CHAT}/{id}/control"), end.clone());
+    let other = |id: &str| (format!("{CHAT}/control"), json!({ "id": id, "action": "reasoning_end" }));
+    for way in [&own as &dyn Fn(&str) -> (String, Value), &other] {
+        let (mut stream, id) = begin(&app, json!({ "reasoning_control": true })).await;
+        let asked = backend.last_request("m").unwrap();
+        assert!(matches!(asked.prompt, BackendPrompt::Chat(chat) if chat.reasoning_control));
+        let (path, body) = way(&id);
+        steer(&app, TWO, &id, end.clone()).await.error(404);
+        let done = app.send("POST", &path, &[JSON, ONE], body.to_string()).await;
+        assert_eq!(done.ok(), json!({ "success": true }));
+        let mut rest = stream.rest().await;
+        assert_eq!(rest.pop(), Some(Event::Done));
+        let said: String = rest
+            .iter()
+            .filter_map(|event| match event {
+                Event::Data(chunk) => chunk["choices"][0]["delta"]["content"].as_str(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said, "Yes.");
+        assert!(rest.len() < 20, "{}", rest.len());
     }
 }
 
