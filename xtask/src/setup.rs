@@ -60,7 +60,7 @@ fn install(sh: &Shell, missing: &[&Need]) -> Result<()> {
     let Some(manager) = MANAGERS.iter().position(|manager| on_path(manager.program)) else {
         bail!("no known package manager here; install the programs named above by hand");
     };
-    let names: Vec<&str> = missing.iter().map(|need| need.names[manager]).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = missing.iter().flat_map(|need| need.names[manager].split_whitespace()).collect();
     let list = names.join(" ");
     if manager != APT {
         bail!("setup installs by itself on Debian and Ubuntu only; likely: {} {list}", MANAGERS[manager].install);
