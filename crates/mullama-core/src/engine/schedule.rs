@@ -2,6 +2,7 @@
 //!
 //! Generic over the decoder, so that tests drive it with a script and a clock of their own. It never blocks.
 
+mod bridge;
 mod plan;
 mod step;
 #[cfg(test)]

@@ -276,6 +276,30 @@ impl Slots {
         self.save(decoder, slot, stats);
     }
 
+    /// The last token of a sequence, which may be computed once more by who computes `beside`; `Some(None)` of an empty one.
+    pub(crate) fn last_token(&self, slot: Slot, beside: Slot) -> Option<Option<TokenId>> {
+        let state = &self.slots[slot];
+        if self.unsettled.contains(&slot) {
+            return None;
+        }
+        // Other adapters would leave other keys and values.
+        let same = state.key == self.slots[beside].key;
+        match self.index.tokens(slot as EntryId).and_then(<[TokenId]>::last) {
+            Some(last) => (same && !state.moved).then_some(Some(*last)),
+            None => (same || !state.busy).then_some(None),
+        }
+    }
+
+    /// Makes the place of a sequence's last token free, of which it is still said that it is held. False, and it is empty,
+    /// where that cannot be.
+    pub(crate) fn uncover(&mut self, decoder: &mut impl Decoder, slot: Slot, position: usize) -> bool {
+        let free = decoder.remove(slot, position);
+        if !free {
+            self.empty(decoder, slot);
+        }
+        free
+    }
+
     /// Makes sure that `need` more cells can be taken; finished sequences go, the least recently used first.
     pub(crate) fn make_room(&mut self, decoder: &mut impl Decoder, need: usize, stats: &Recorder) -> bool {
         loop {

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use super::bridge::Bridge;
 use super::plan::Part;
 use super::{Schedule, Sequence};
 use crate::engine::decoder::{Decoder, Outcome};
@@ -57,11 +58,13 @@ impl<D: Decoder> Schedule<D> {
 
     /// False: it failed, and what was planned no longer holds.
     fn compute_batch(&mut self, parts: &[Part]) -> bool {
-        let rows = self.fill_batch(parts);
+        let bridges = self.bridges(parts);
+        let rows = self.fill_batch(parts, &bridges);
         let start = self.decoder.now();
         let outcome = self.decoder.decode();
         let now = self.decoder.now();
         self.note_batch(parts, start, now);
+        self.leave(&bridges, outcome == Outcome::Done);
         match outcome {
             Outcome::Done => {
                 self.slots.settle();
@@ -77,18 +80,25 @@ impl<D: Decoder> Schedule<D> {
         false
     }
 
-    fn find(&self, id: u64) -> Option<usize> {
+    pub(super) fn find(&self, id: u64) -> Option<usize> {
         self.running.iter().position(|sequence| sequence.job.id == id)
     }
 
     /// Returns the row of each part's last known token.
-    fn fill_batch(&mut self, parts: &[Part]) -> Vec<i32> {
+    fn fill_batch(&mut self, parts: &[Part], bridges: &[Bridge]) -> Vec<i32> {
         self.decoder.begin();
         let mut row = 0;
         let mut rows = Vec::with_capacity(parts.len());
+        let mut bridges = bridges.iter().peekable();
         for part in parts {
             let Some(index) = self.find(part.id) else { continue };
             let sequence = &self.running[index];
+            while let Some(Bridge { slot, token, position, .. }) = bridges.next_if(|bridge| bridge.slot < sequence.slot)
+            {
+                let fits = self.decoder.push(*token, *position, *slot, false);
+                debug_assert!(fits, "bridges take what is left of a batch");
+                row += 1;
+            }
             let from = self.slots.length(sequence.slot);
             let known = &sequence.job.tokens[from..from + part.tokens];
             for (at, token) in known.iter().chain(&part.guesses).enumerate() {

@@ -154,6 +154,24 @@ fn who_sleeps_takes_no_place_from_who_does_not() {
 }
 
 #[test]
+fn streams_around_one_who_sleeps_stay_in_one_pass() {
+    for unified in [false, true] {
+        let mut world = World::new(Setup::new(3, unified));
+        let mut long = long_answers(&mut world, 30);
+        let first = world.submit(ask(long.next().unwrap(), 8, 30));
+        world.submit(sleeper(long.next().unwrap(), 8, 30));
+        let last = world.submit(ask(long.next().unwrap(), 8, 30));
+        world.turns(20);
+        let slots: Vec<_> = world.schedule.decoder.rows.iter().map(|row| row.slot).collect();
+        assert_eq!(slots, if unified { vec![0, 2] } else { vec![0, 1, 2] });
+        world.turns_until_end(first);
+        world.turns_until_end(last);
+        // The one whose token was computed again and again now goes on as if nothing had been.
+        world.finish();
+    }
+}
+
+#[test]
 fn nobody_waits_for_the_prefix_of_one_who_sleeps() {
     let mut setup = Setup::new(2, false);
     setup.shape.length = 64;
