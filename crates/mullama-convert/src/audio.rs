@@ -1,5 +1,27 @@
 //! Sound: every format into every other.
 
+mod chunk;
+mod convert;
+mod decode;
+mod encode;
+mod file;
+mod loudness;
 mod options;
+mod pcm;
+mod pipeline;
+mod quantise;
+mod remix;
+mod report;
+mod resample;
+mod sink;
+mod source;
+mod stages;
+pub(crate) mod stream;
+mod tags;
+mod wave;
 
+pub use self::chunk::{ChunkConverter, ConvertedChunk};
+pub use self::convert::{AudioConverter, ConvertedAudio};
 pub use self::options::{AudioFormatType, AudioOptions, BitDepth, ClipPolicy, Dither};
+pub use self::pipeline::AudioProgress;
+pub use self::report::{AudioInfo, AudioReport, AudioWarning, Method};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioOptions;
+use crate::image::ImageOptions;
 
 /// How files are converted. The default changes nothing that the target can hold.
 ///
@@ -29,6 +30,8 @@ pub struct ConversionConfig {
     pub limits: Limits,
     /// Sound.
     pub audio: AudioOptions,
+    /// Pictures.
+    pub image: ImageOptions,
 }
 
 /// What happens if the target is there already.

@@ -44,6 +44,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Two files of a batch would become the same one.
+    #[error("`{}` is what `{}` becomes already: give one of both another name or folder", path.display(), first.display())]
+    SameTarget {
+        /// The source that comes first.
+        first: PathBuf,
+        /// The target of both.
+        path: PathBuf,
+    },
     /// There are 0 bytes.
     #[error("the input is empty")]
     EmptyInput,
@@ -183,6 +191,36 @@ pub enum Error {
         /// Why not.
         problem: &'static str,
     },
+    /// A picture's file ends before the picture does.
+    #[error("the {format} file ends too early, after {bytes} bytes; with `damaged: accept` what is there may be kept")]
+    TruncatedImage {
+        /// The source.
+        format: &'static str,
+        /// Bytes of the file.
+        bytes: u64,
+    },
+    /// The format is known, but not this kind of it.
+    #[error("this kind of {format} is not read here: {feature}")]
+    UnsupportedImage {
+        /// The source.
+        format: &'static str,
+        /// What is not read, as the decoder says it.
+        feature: String,
+    },
+    /// A decoder of pictures asked for more memory than it may have.
+    #[error("the {format} file asks its decoder for more memory than it may have: pictures may take {limit} bytes")]
+    DecoderLimit {
+        /// The source.
+        format: &'static str,
+        /// `max_image_bytes`.
+        limit: u64,
+    },
+    /// The target holds 8 bits a channel, and rounding was refused.
+    #[error("the picture has more than 8 bits a channel, {format} holds 8: choose PNG or TIFF, or allow rounding")]
+    SixteenBit {
+        /// The target.
+        format: &'static str,
+    },
     /// An encoder refused what it was given.
     #[error("the {format} encoder failed")]
     Encode {
@@ -245,16 +283,18 @@ impl Error {
         match self {
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::File { .. } | Self::Stream { .. } => ErrorKind::Io,
-            Self::UnsupportedCodec { .. } | Self::NeedsSeek { .. } | Self::NotStreamable { .. } => {
-                ErrorKind::Unsupported
-            }
-            Self::TooLarge { .. } => ErrorKind::LimitExceeded,
+            Self::UnsupportedImage { .. }
+            | Self::UnsupportedCodec { .. }
+            | Self::NeedsSeek { .. }
+            | Self::NotStreamable { .. } => ErrorKind::Unsupported,
+            Self::TooLarge { .. } | Self::DecoderLimit { .. } => ErrorKind::LimitExceeded,
             Self::Encode { .. } | Self::Panicked { .. } => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::RuntimeGone => ErrorKind::Unavailable,
             Self::Core(error) => error.kind(),
             Self::OutputExists { .. }
             | Self::SameFile { .. }
+            | Self::SameTarget { .. }
             | Self::EmptyInput
             | Self::UnknownFormat { .. }
             | Self::UnknownTarget { .. }
@@ -265,6 +305,8 @@ impl Error {
             | Self::NonFiniteSamples { .. }
             | Self::Clipped { .. }
             | Self::Truncated { .. }
+            | Self::TruncatedImage { .. }
+            | Self::SixteenBit { .. }
             | Self::Corrupt { .. }
             | Self::ChecksumMismatch { .. }
             | Self::InvalidParameter { .. }

@@ -2,9 +2,23 @@
 #![forbid(unsafe_code)]
 
 mod audio;
+mod batch;
 mod config;
 mod error;
+mod image;
+mod streaming;
 
-pub use self::audio::{AudioFormatType, AudioOptions, BitDepth, ClipPolicy, Dither};
+pub use self::audio::{
+    AudioConverter, AudioFormatType, AudioInfo, AudioOptions, AudioProgress, AudioReport, AudioWarning, BitDepth,
+    ChunkConverter, ClipPolicy, ConvertedAudio, ConvertedChunk, Dither, Method,
+};
+pub use self::batch::{
+    BatchConverter, BatchJob, BatchReport, ConversionProgress, FileOutcome, FileReport, FileResult, StopButton, TargetFormat,
+};
 pub use self::config::{ConversionConfig, Damaged, Existing, Limits, MetadataPolicy};
 pub use self::error::{Error, Media, Result};
+pub use self::image::{
+    Chroma, Color, ConvertedImage, DropReason, Effort, FitMode, ImageConverter, ImageFormatType, ImageInfo, ImageOptions,
+    ImageReport, ImageWarning, Metadata, PixelColor, Resize, ResizeFilter, SixteenBit, WebpMode,
+};
+pub use self::streaming::{ConvertedStream, StreamItem, StreamingConverter};

@@ -1,0 +1,334 @@
+//! Whole files: opened, perhaps listened to, converted or copied, put in place.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use lofty::prelude::TaggedFileExt as _;
+use mullama_core::AudioBuffer;
+
+use super::ConvertedAudio;
+use crate::audio::decode::{Codec, Decoder, Facts};
+use crate::audio::encode::Target;
+use crate::audio::file::{Partial, failed, refuse_same};
+use crate::audio::options::AudioFormatType;
+use crate::audio::pcm::{MAX_CHANNELS, Samples, Spec};
+use crate::audio::pipeline::{self, AudioProgress, BlockSource, Outcome, Plan};
+use crate::audio::report::{AudioInfo, AudioReport, AudioWarning, Method};
+use crate::audio::sink::Sink;
+use crate::audio::source::Source;
+use crate::audio::stages::Stages;
+use crate::audio::tags::Tags;
+use crate::config::{ConversionConfig, MetadataPolicy};
+use crate::error::{Error, Result};
+
+type Progress<'a> = &'a mut dyn FnMut(AudioProgress) -> ControlFlow<()>;
+
+/// What is converted.
+pub(super) enum Input<'a> {
+    File(&'a Path),
+    Bytes(Bytes),
+    Samples(&'a AudioBuffer),
+}
+
+impl Input<'_> {
+    fn open(&self, config: &ConversionConfig) -> Result<Box<dyn BlockSource + '_>> {
+        let source = match self {
+            Self::File(path) => Source::file(path, &config.limits)?,
+            Self::Bytes(bytes) => Source::bytes(bytes.clone(), &config.limits)?,
+            Self::Samples(buffer) => return Ok(Box::new(Memory::new(buffer)?)),
+        };
+        Ok(Box::new(Decoder::open(source, config)?))
+    }
+
+    fn tags(&self, config: &ConversionConfig) -> (Tags, Option<AudioWarning>) {
+        match self {
+            _ if config.metadata == MetadataPolicy::Strip => (Tags::default(), None),
+            Self::File(path) => Tags::file(path, &config.limits),
+            Self::Bytes(bytes) => Tags::bytes(bytes, &config.limits),
+            Self::Samples(_) => (Tags::default(), None),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => format!("`{}`", path.display()),
+            Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            Self::Samples(buffer) => format!("{} frames", buffer.frames()),
+        }
+    }
+}
+
+pub(super) fn probe(input: &Input<'_>, config: &ConversionConfig) -> Result<AudioInfo> {
+    guarded(input, || Ok(input.open(config)?.info()))
+}
+
+pub(super) fn to_file(
+    input: &Path,
+    output: &Path,
+    format: AudioFormatType,
+    config: &ConversionConfig,
+    progress: Progress<'_>,
+) -> Result<AudioReport> {
+    refuse_same(input, output)?;
+    let source = Input::File(input);
+    let started = Instant::now();
+    // What cannot be read must not even touch the target's folder.
+    let first = guarded(&source, || source.open(config))?;
+    let partial = Partial::new(output, config.existing)?;
+    let mut report = guarded(&source, || {
+        let target = Target::plan(format, first.facts(), &config.audio)?;
+        if unchanged(first.facts(), &target, config) {
+            if let Some(report) = copied(first, &partial, input, config, &mut *progress)? {
+                return Ok(report);
+            }
+            return converted(&source, None, format, config, Sink::file(partial.handle()?), progress).map(|(r, _)| r);
+        }
+        converted(&source, Some(first), format, config, Sink::file(partial.handle()?), progress).map(|(r, _)| r)
+    })
+    .map_err(|error| match error {
+        // What the sink could not write has no path of its own.
+        Error::Stream { action: action @ "write", source } => failed(action, output)(source),
+        Error::Stream { action: action @ "read", source } => failed(action, input)(source),
+        error => error,
+    })?;
+    partial.put_in_place()?;
+    report.elapsed = started.elapsed();
+    Ok(report)
+}
+
+pub(super) fn to_memory(
+    input: &Input<'_>,
+    format: AudioFormatType,
+    config: &ConversionConfig,
+    progress: Progress<'_>,
+) -> Result<ConvertedAudio> {
+    let started = Instant::now();
+    guarded(input, || {
+        let sink = Sink::memory(config.limits.max_audio_bytes);
+        let (mut report, bytes) = converted(input, None, format, config, sink, progress)?;
+        report.elapsed = started.elapsed();
+        Ok(ConvertedAudio { bytes: bytes.into(), report })
+    })
+}
+
+pub(super) fn samples(input: &Input<'_>, config: &ConversionConfig, progress: Progress<'_>) -> Result<AudioBuffer> {
+    guarded(input, || {
+        let mut source = input.open(config)?;
+        let facts = source.facts().clone();
+        let target = Target::plan(AudioFormatType::WAV, &facts, &config.audio)?;
+        let gain = if pipeline::listens(config) {
+            pipeline::measure(input.open(config)?.as_mut(), &target, config)?.0
+        } else {
+            1.0
+        };
+        let mut stages = Stages::new(facts.spec, &target, gain, config.damaged)?;
+        let mut block = Samples::Float(Vec::new());
+        let mut samples: Vec<f32> = Vec::new();
+        let mut frames = 0;
+        let mut take = |part: &[f32]| {
+            let value = ((samples.len() + part.len()) * size_of::<f32>()) as u64;
+            let limit = config.limits.max_audio_bytes;
+            if value > limit {
+                return Err(Error::TooLarge { what: "the samples in memory", value, limit, unit: "bytes" });
+            }
+            samples.extend_from_slice(part);
+            Ok(())
+        };
+        while source.next_block(&mut block)? {
+            take(stages.run(&block)?)?;
+            frames += (block.len() / usize::from(facts.spec.channels)) as u64;
+            if progress(AudioProgress { frames, of: facts.guessed }).is_break() {
+                return Err(Error::Cancelled);
+            }
+        }
+        take(stages.finish()?)?;
+        Ok(AudioBuffer { samples, sample_rate: target.spec.rate, channels: target.spec.channels })
+    })
+}
+
+/// Converts what is open, or opens it.
+fn converted<'a>(
+    input: &'a Input<'_>,
+    open: Option<Box<dyn BlockSource + 'a>>,
+    format: AudioFormatType,
+    config: &ConversionConfig,
+    sink: Sink,
+    progress: Progress<'_>,
+) -> Result<(AudioReport, Vec<u8>)> {
+    let mut source = match open {
+        Some(source) => source,
+        None => input.open(config)?,
+    };
+    let target = Target::plan(format, source.facts(), &config.audio)?;
+    let (tags, unreadable) = input.tags(config);
+    let (gain, limited) = if pipeline::listens(config) {
+        pipeline::measure(input.open(config)?.as_mut(), &target, config)?
+    } else {
+        (1.0, None)
+    };
+    let plan = Plan { target, config, tags: &tags, progress };
+    let outcome = pipeline::run(source.as_mut(), gain, plan, sink)?;
+    let Outcome { bytes, input, output, method, gain_db, mut warnings } = outcome;
+    warnings.extend(unreadable);
+    warnings.extend(limited);
+    let elapsed = std::time::Duration::ZERO;
+    Ok((AudioReport { input, output, method, gain_db, warnings, elapsed }, bytes))
+}
+
+/// Whether the file has the target's format and nothing is to be changed about the sound.
+fn unchanged(facts: &Facts, target: &Target, config: &ConversionConfig) -> bool {
+    let audio = &config.audio;
+    let depth = match (facts.format, audio.bits) {
+        (Some(AudioFormatType::WAV | AudioFormatType::FLAC), Some(bits)) => facts.codec.bits == Some(bits.bits()),
+        _ => true,
+    };
+    facts.format == Some(target.format)
+        && facts.spec == target.spec
+        && depth
+        && audio.bitrate.is_none()
+        && audio.quality.is_none()
+        && !pipeline::listens(config)
+}
+
+/// Copies a file after decoding it once to see that it is whole. `None` if it is not as its own format wants it, so that it
+/// is better written anew.
+fn copied(
+    mut source: Box<dyn BlockSource + '_>,
+    partial: &Partial,
+    path: &Path,
+    config: &ConversionConfig,
+    progress: Progress<'_>,
+) -> Result<Option<AudioReport>> {
+    let mut block = Samples::Float(Vec::new());
+    let facts = source.facts().clone();
+    let (mut frames, mut position) = (0, 0u64);
+    while source.next_block(&mut block)? {
+        if let Samples::Float(samples) = &block
+            && let Some(at) = samples.iter().position(|sample| !sample.is_finite())
+        {
+            let first_frame = position + (at / usize::from(facts.spec.channels)) as u64;
+            return match config.damaged {
+                crate::config::Damaged::Refuse => Err(Error::NonFiniteSamples { first_frame }),
+                crate::config::Damaged::Accept => Ok(None),
+            };
+        }
+        position += (block.len() / usize::from(facts.spec.channels)) as u64;
+        frames = position;
+        if progress(AudioProgress { frames, of: facts.guessed }).is_break() {
+            return Err(Error::Cancelled);
+        }
+    }
+    let warnings = source.take_warnings();
+    if warnings.iter().any(|warning| !matches!(warning, AudioWarning::ExtensionMismatch { .. })) {
+        return Ok(None);
+    }
+    let mut from = File::open(path).map_err(failed("open", path))?;
+    let mut to = partial.handle()?;
+    let limit = config.limits.max_input_bytes;
+    let bytes = io::copy(&mut from.by_ref().take(limit), &mut to).map_err(failed("write", partial.path()))?;
+    if config.metadata == MetadataPolicy::Strip {
+        strip(partial.path())?;
+    }
+    let input = source.info();
+    tracing::debug!(frames, bytes, "copied");
+    let output = AudioInfo { bytes, ..input.clone() };
+    let elapsed = std::time::Duration::ZERO;
+    Ok(Some(AudioReport { input, output, method: Method::Copied, gain_db: 0.0, warnings, elapsed }))
+}
+
+/// Takes all tags out of a file.
+fn strip(path: &Path) -> Result<()> {
+    let failed = |error: lofty::error::FileEncodingError| Error::Tags { action: "remove", source: Box::new(error) };
+    let options = lofty::config::ParseOptions::new().read_properties(false);
+    let probe =
+        lofty::probe::Probe::open(path).and_then(|probe| probe.options(options).guess_file_type().map_err(Into::into));
+    let Ok(Ok(file)) = probe.map(lofty::probe::Probe::read) else {
+        // What lofty cannot read has no tags that a player could show.
+        return Ok(());
+    };
+    for tag in file.tags() {
+        tag.tag_type().remove_from_path(path, lofty::config::WriteOptions::default()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Sound in memory as a source.
+struct Memory<'a> {
+    buffer: &'a AudioBuffer,
+    facts: Facts,
+    at: usize,
+}
+
+impl<'a> Memory<'a> {
+    fn new(buffer: &'a AudioBuffer) -> Result<Self> {
+        if buffer.channels > MAX_CHANNELS {
+            return Err(Error::InvalidChannels { channels: buffer.channels.into(), max: MAX_CHANNELS });
+        }
+        if !(1_000..=768_000).contains(&buffer.sample_rate) {
+            return Err(Error::InvalidSampleRate { rate: buffer.sample_rate });
+        }
+        if buffer.samples.is_empty() {
+            return Err(Error::NoAudioFrames);
+        }
+        let frames = Some(buffer.frames() as u64);
+        let facts = Facts {
+            format: None,
+            container: "memory",
+            codec: Codec { name: "PCM", lossless: true, float: true, bits: Some(32) },
+            spec: Spec { rate: buffer.sample_rate, channels: buffer.channels },
+            announced: frames,
+            guessed: frames,
+            bytes: size_of_val(buffer.samples.as_slice()) as u64,
+        };
+        Ok(Self { buffer, facts, at: 0 })
+    }
+}
+
+impl BlockSource for Memory<'_> {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn next_block(&mut self, block: &mut Samples) -> Result<bool> {
+        let rest = &self.buffer.samples[self.at..];
+        let part = &rest[..rest.len().min(4096 * usize::from(self.buffer.channels))];
+        *block = Samples::Float(part.to_vec());
+        self.at += part.len();
+        Ok(!part.is_empty())
+    }
+
+    fn info(&self) -> AudioInfo {
+        AudioInfo {
+            format: None,
+            container: self.facts.container,
+            codec: self.facts.codec.name,
+            sample_rate: self.facts.spec.rate,
+            channels: self.facts.spec.channels,
+            bits: self.facts.codec.bits,
+            frames: self.buffer.frames() as u64,
+            counted: true,
+            bytes: self.facts.bytes,
+        }
+    }
+
+    fn take_warnings(&mut self) -> Vec<AudioWarning> {
+        Vec::new()
+    }
+}
+
+/// Runs a job so that a codec that panics ends the job and nothing else.
+fn guarded<T>(input: &Input<'_>, job: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|panic| Err(panicked(input.name(), panic.as_ref())))
+}
+
+pub(crate) fn panicked(what: String, panic: &(dyn Any + Send)) -> Error {
+    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::Panicked { what, message: message.unwrap_or_else(|| "no message".to_owned()) }
+}

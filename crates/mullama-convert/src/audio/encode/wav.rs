@@ -1,0 +1,197 @@
+//! WAV: PCM of 8 to 32 bits and floats, RF64 beyond 4 GiB (EBU Tech 3306).
+
+use super::{Encoded, FloatEncoder, IntEncoder, Target};
+use crate::audio::options::BitDepth;
+use crate::audio::pcm::wave_mask;
+use crate::audio::sink::Sink;
+use crate::audio::tags::Tags;
+use crate::error::{Error, Result};
+
+/// The chunks around the samples.
+struct Frame {
+    sink: Sink,
+    /// Where the data chunk's length stands.
+    data_at: u64,
+    /// Where the number of frames stands, for floats.
+    fact_at: Option<u64>,
+    /// Where RF64's lengths may be written.
+    reserve_at: Option<u64>,
+    bytes_per_frame: u64,
+    /// Written behind the samples.
+    tail: Vec<u8>,
+    data_bytes: u64,
+    scratch: Vec<u8>,
+}
+
+impl Frame {
+    fn new(target: &Target, tags: &Tags, mut sink: Sink) -> Result<Self> {
+        let channels = target.spec.channels;
+        let float = target.bits == BitDepth::Float32;
+        let bytes = target.bits.bits() / 8;
+        let align = u32::from(channels) * bytes;
+        let mut head = Vec::with_capacity(128);
+        head.extend_from_slice(b"RIFF\xff\xff\xff\xffWAVE");
+        let expected = target.frames.map(|frames| frames.saturating_mul(align.into()));
+        // A place for the lengths of RF64 where the sound may become longer than a 32-bit number can say.
+        let reserve_at =
+            (sink.can_patch() && expected.is_none_or(|bytes| bytes > u64::from(u32::MAX) / 2)).then(|| {
+                let at = head.len() as u64;
+                head.extend_from_slice(b"JUNK\x1c\0\0\0");
+                head.extend_from_slice(&[0; 28]);
+                at
+            });
+        let extensible = channels > 2 || (!float && bytes > 2);
+        let tag: u16 = if float { 3 } else { 1 };
+        head.extend_from_slice(b"fmt ");
+        let size: u32 = if extensible {
+            40
+        } else if float {
+            18
+        } else {
+            16
+        };
+        head.extend_from_slice(&size.to_le_bytes());
+        head.extend_from_slice(&if extensible { 0xfffe } else { tag }.to_le_bytes());
+        head.extend_from_slice(&channels.to_le_bytes());
+        head.extend_from_slice(&target.spec.rate.to_le_bytes());
+        head.extend_from_slice(&target.spec.rate.saturating_mul(align).to_le_bytes());
+        head.extend_from_slice(&low16(align).to_le_bytes());
+        head.extend_from_slice(&low16(bytes * 8).to_le_bytes());
+        if extensible {
+            head.extend_from_slice(&22u16.to_le_bytes());
+            head.extend_from_slice(&low16(bytes * 8).to_le_bytes());
+            head.extend_from_slice(&wave_mask(channels).to_le_bytes());
+            head.extend_from_slice(&tag.to_le_bytes());
+            head.extend_from_slice(b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71");
+        } else if float {
+            head.extend_from_slice(&[0, 0]);
+        }
+        let fact_at = float.then(|| {
+            head.extend_from_slice(b"fact\x04\0\0\0");
+            head.extend_from_slice(&u32::MAX.to_le_bytes());
+            head.len() as u64 - 4
+        });
+        let chunks = tags.wave()?;
+        // A stream has no end yet that a reader could look for: tags go before the sound.
+        let tail = if sink.can_patch() {
+            chunks
+        } else {
+            head.extend_from_slice(&chunks);
+            Vec::new()
+        };
+        head.extend_from_slice(b"data\xff\xff\xff\xff");
+        sink.put(&head)?;
+        Ok(Self {
+            sink,
+            data_at: head.len() as u64 - 4,
+            fact_at,
+            reserve_at,
+            bytes_per_frame: align.into(),
+            tail,
+            data_bytes: 0,
+            scratch: Vec::new(),
+        })
+    }
+
+    fn put(&mut self) -> Result<()> {
+        self.data_bytes += self.scratch.len() as u64;
+        self.sink.put(&self.scratch)?;
+        self.scratch.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Encoded> {
+        if self.data_bytes % 2 == 1 {
+            self.sink.put(&[0])?;
+        }
+        if !self.sink.can_patch() {
+            return Ok(Encoded::exact(self.sink));
+        }
+        let tail = std::mem::take(&mut self.tail);
+        self.sink.put(&tail)?;
+        let (riff, frames) = (self.sink.written() - 8, self.data_bytes / self.bytes_per_frame);
+        match (u32::try_from(riff), u32::try_from(self.data_bytes), self.reserve_at) {
+            (Ok(riff), Ok(data), _) => {
+                self.sink.patch(4, &riff.to_le_bytes())?;
+                self.sink.patch(self.data_at, &data.to_le_bytes())?;
+            }
+            (_, _, Some(at)) => {
+                self.sink.patch(0, b"RF64\xff\xff\xff\xff")?;
+                let mut lengths = b"ds64\x1c\0\0\0".to_vec();
+                lengths.extend_from_slice(&riff.to_le_bytes());
+                lengths.extend_from_slice(&self.data_bytes.to_le_bytes());
+                lengths.extend_from_slice(&frames.to_le_bytes());
+                lengths.extend_from_slice(&[0; 4]);
+                self.sink.patch(at, &lengths)?;
+            }
+            // The source announced less than half of this: it lied.
+            (_, _, None) => {
+                let (value, limit) = (self.data_bytes, u32::MAX.into());
+                return Err(Error::TooLarge { what: "the WAV file", value, limit, unit: "bytes" });
+            }
+        }
+        if let Some(at) = self.fact_at {
+            self.sink.patch(at, &u32::try_from(frames).unwrap_or(u32::MAX).to_le_bytes())?;
+        }
+        Ok(Encoded::exact(self.sink))
+    }
+}
+
+/// Integers.
+pub(super) struct IntWav {
+    frame: Frame,
+    bits: BitDepth,
+}
+
+impl IntWav {
+    pub(super) fn new(target: &Target, tags: &Tags, sink: Sink) -> Result<Self> {
+        Ok(Self { frame: Frame::new(target, tags, sink)?, bits: target.bits })
+    }
+}
+
+impl IntEncoder for IntWav {
+    fn write(&mut self, samples: &[i32]) -> Result<()> {
+        let out = &mut self.frame.scratch;
+        match self.bits {
+            // 8 bits are unsigned in WAV.
+            BitDepth::Int8 => out.extend(samples.iter().map(|sample| sample.to_le_bytes()[0] ^ 0x80)),
+            BitDepth::Int16 => samples.iter().for_each(|sample| out.extend_from_slice(&sample.to_le_bytes()[..2])),
+            BitDepth::Int24 => samples.iter().for_each(|sample| out.extend_from_slice(&sample.to_le_bytes()[..3])),
+            BitDepth::Int32 | BitDepth::Float32 => {
+                samples.iter().for_each(|sample| out.extend_from_slice(&sample.to_le_bytes()));
+            }
+        }
+        self.frame.put()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Encoded> {
+        self.frame.finish()
+    }
+}
+
+/// Floats.
+pub(super) struct FloatWav {
+    frame: Frame,
+}
+
+impl FloatWav {
+    pub(super) fn new(target: &Target, tags: &Tags, sink: Sink) -> Result<Self> {
+        Ok(Self { frame: Frame::new(target, tags, sink)? })
+    }
+}
+
+impl FloatEncoder for FloatWav {
+    fn write(&mut self, samples: &[f32]) -> Result<()> {
+        samples.iter().for_each(|sample| self.frame.scratch.extend_from_slice(&sample.to_le_bytes()));
+        self.frame.put()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Encoded> {
+        self.frame.finish()
+    }
+}
+
+/// A small number into a field of 16 bits: at most 8 channels of 4 bytes.
+fn low16(value: u32) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,129 @@
+//! Samples between the stages, and what their channels mean.
+
+/// A block of interleaved samples.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Samples {
+    /// Nominally -1.0..=1.0.
+    Float(Vec<f32>),
+    /// The highest bit of the source's sample is bit 31, whatever its depth.
+    Int(Vec<i32>),
+}
+
+impl Samples {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Float(samples) => samples.len(),
+            Self::Int(samples) => samples.len(),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Float(samples) => samples.clear(),
+            Self::Int(samples) => samples.clear(),
+        }
+    }
+
+    pub(crate) fn resize(&mut self, len: usize) {
+        match self {
+            Self::Float(samples) => samples.resize(len, 0.0),
+            Self::Int(samples) => samples.resize(len, 0),
+        }
+    }
+
+    /// Drops the first `count` samples.
+    pub(crate) fn drop_front(&mut self, count: usize) {
+        match self {
+            Self::Float(samples) => drop(samples.drain(..count.min(samples.len()))),
+            Self::Int(samples) => drop(samples.drain(..count.min(samples.len()))),
+        }
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Float(samples) => samples.truncate(len),
+            Self::Int(samples) => samples.truncate(len),
+        }
+    }
+}
+
+/// Rate and channels of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spec {
+    pub(crate) rate: u32,
+    pub(crate) channels: u16,
+}
+
+/// Channels that a file may have.
+pub(crate) const MAX_CHANNELS: u16 = 8;
+
+/// Where a loudspeaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    FrontLeft,
+    FrontRight,
+    FrontCentre,
+    Lfe,
+    BackLeft,
+    BackRight,
+    BackCentre,
+    SideLeft,
+    SideRight,
+}
+
+use Position::{BackCentre, BackLeft, BackRight, FrontCentre, FrontLeft, FrontRight, Lfe, SideLeft, SideRight};
+
+/// The channels of a file with this many, in the order of WAVE, FLAC and MPEG's default configurations.
+pub(crate) const fn layout(channels: u16) -> &'static [Position] {
+    match channels {
+        1 => &[FrontCentre],
+        2 => &[FrontLeft, FrontRight],
+        3 => &[FrontLeft, FrontRight, FrontCentre],
+        4 => &[FrontLeft, FrontRight, BackLeft, BackRight],
+        5 => &[FrontLeft, FrontRight, FrontCentre, BackLeft, BackRight],
+        6 => &[FrontLeft, FrontRight, FrontCentre, Lfe, BackLeft, BackRight],
+        7 => &[FrontLeft, FrontRight, FrontCentre, Lfe, BackCentre, SideLeft, SideRight],
+        8 => &[FrontLeft, FrontRight, FrontCentre, Lfe, BackLeft, BackRight, SideLeft, SideRight],
+        _ => &[],
+    }
+}
+
+/// Which channel of [`layout`] stands at each place of Vorbis and Opus (Vorbis I specification, 4.3.9).
+pub(crate) const fn vorbis_order(channels: u16) -> &'static [usize] {
+    match channels {
+        1 => &[0],
+        2 => &[0, 1],
+        3 => &[0, 2, 1],
+        4 => &[0, 1, 2, 3],
+        5 => &[0, 2, 1, 3, 4],
+        6 => &[0, 2, 1, 4, 5, 3],
+        7 => &[0, 2, 1, 5, 6, 4, 3],
+        8 => &[0, 2, 1, 6, 7, 4, 5, 3],
+        _ => &[],
+    }
+}
+
+/// `WAVEFORMATEXTENSIBLE`'s channel mask of [`layout`].
+pub(crate) fn wave_mask(channels: u16) -> u32 {
+    layout(channels).iter().fold(0, |mask, position| {
+        mask | match position {
+            FrontLeft => 0x1,
+            FrontRight => 0x2,
+            FrontCentre => 0x4,
+            Lfe => 0x8,
+            BackLeft => 0x10,
+            BackRight => 0x20,
+            BackCentre => 0x100,
+            SideLeft => 0x200,
+            SideRight => 0x400,
+        }
+    })
+}
+
+/// Cuts interleaved samples into planes, in the order that `order` names.
+pub(crate) fn deinterleave(samples: &[f32], order: &[usize], planes: &mut [Vec<f32>]) {
+    for (plane, channel) in planes.iter_mut().zip(order) {
+        plane.clear();
+        plane.extend(samples.chunks_exact(order.len()).map(|frame| frame[*channel]));
+    }
+}

@@ -1,0 +1,150 @@
+//! Where bytes come from: files, memory, streams. Sizes are checked before anything is read.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use bytes::Bytes;
+use symphonia::core::io::MediaSource;
+
+use super::decode::edit::{self, TrackEdit};
+use super::wave::{self, WaveTail};
+use crate::config::Limits;
+use crate::error::{Error, Result};
+
+/// Something that sound is read from.
+pub(crate) struct Source {
+    pub(crate) media: Box<dyn MediaSource>,
+    /// The first bytes, [`HEAD`] at most.
+    pub(crate) head: Vec<u8>,
+    /// Bytes in all, where that is known.
+    pub(crate) bytes: Option<u64>,
+    /// The extension of the file's name, in lower case.
+    pub(crate) extension: Option<String>,
+    /// Edit lists of an MP4.
+    pub(crate) edits: Vec<TrackEdit>,
+    /// What lies behind the sound of a WAV.
+    pub(crate) tail: WaveTail,
+}
+
+impl Source {
+    pub(crate) fn file(path: &Path, limits: &Limits) -> Result<Self> {
+        let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(failed("open"))?;
+        let metadata = file.metadata().map_err(failed("read"))?;
+        if !metadata.is_file() {
+            return Err(failed("read")(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
+        }
+        let mut source = Self::seekable(&mut file, metadata.len(), limits, failed("read"))?;
+        source.extension = path.extension().and_then(|name| name.to_str()).map(str::to_ascii_lowercase);
+        source.media = Box::new(file);
+        Ok(source)
+    }
+
+    pub(crate) fn bytes(bytes: Bytes, limits: &Limits) -> Result<Self> {
+        let len = bytes.len() as u64;
+        let mut cursor = Cursor::new(bytes);
+        let mut source = Self::seekable(&mut cursor, len, limits, |source| Error::Stream { action: "read", source })?;
+        source.media = Box::new(cursor);
+        Ok(source)
+    }
+
+    /// From a reader that cannot go back. Its first bytes are read here.
+    pub(crate) fn stream(mut reader: impl Read + Send + Sync + 'static, limits: &Limits) -> Result<Self> {
+        let mut head = Vec::new();
+        reader
+            .by_ref()
+            .take(HEAD as u64)
+            .read_to_end(&mut head)
+            .map_err(|source| Error::Stream { action: "read", source })?;
+        if head.is_empty() {
+            return Err(Error::EmptyInput);
+        }
+        if head.get(4..8) == Some(b"ftyp") {
+            return Err(Error::NotStreamable { format: "M4A", problem: "its index may lie at its end" });
+        }
+        let media = Forward {
+            reader: Cursor::new(head.clone()).chain(reader),
+            left: limits.max_input_bytes,
+            limit: limits.max_input_bytes,
+        };
+        Ok(Self {
+            media: Box::new(media),
+            head,
+            bytes: None,
+            extension: None,
+            edits: Vec::new(),
+            tail: WaveTail::default(),
+        })
+    }
+
+    fn seekable<R: Read + Seek>(
+        reader: &mut R,
+        len: u64,
+        limits: &Limits,
+        failed: impl Fn(io::Error) -> Error,
+    ) -> Result<Self> {
+        if len == 0 {
+            return Err(Error::EmptyInput);
+        }
+        if len > limits.max_input_bytes {
+            let limit = limits.max_input_bytes;
+            return Err(Error::TooLarge { what: "the input", value: len, limit, unit: "bytes" });
+        }
+        let mut head = Vec::new();
+        reader.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(&failed)?;
+        let (mut edits, mut tail) = (Vec::new(), WaveTail::default());
+        if head.get(4..8) == Some(b"ftyp") {
+            edits = edit::read(reader, len).map_err(&failed)?;
+        } else if head.get(8..12) == Some(b"WAVE") {
+            tail = wave::tail(reader, len).map_err(&failed)?;
+        }
+        reader.seek(SeekFrom::Start(0)).map_err(&failed)?;
+        let media = Box::new(Cursor::new(Bytes::new()));
+        Ok(Self { media, head, bytes: Some(len), extension: None, edits, tail })
+    }
+}
+
+/// A reader that cannot go back, with a limit on what it gives.
+struct Forward<R> {
+    reader: R,
+    left: u64,
+    limit: u64,
+}
+
+/// A stream gave more bytes than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream is longer than {limit} bytes")]
+pub(crate) struct TooLong {
+    pub(crate) limit: u64,
+}
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buf)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLong { limit: self.limit })),
+        }
+        Ok(read)
+    }
+}
+
+impl<R> Seek for Forward<R> {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl<R: Read + Send + Sync> MediaSource for Forward<R> {
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Bytes of a file's beginning that are kept to tell what it is.
+const HEAD: usize = 64;

@@ -1,0 +1,160 @@
+//! What others write, we read as they do: the same samples, the same length.
+
+use std::path::{Path, PathBuf};
+
+use mullama_convert::{AudioConverter, AudioFormatType, ConversionConfig};
+
+use super::tools::{RATES, channel, ffmpeg, lag, run, snr, sound, wav};
+
+/// Encodes with another program.
+fn encode(input: &Path, output: PathBuf, args: &[&str]) -> PathBuf {
+    let (from, to) = (input.to_str().unwrap(), output.to_str().unwrap());
+    run("ffmpeg", &[&["-v", "error", "-y", "-i", from][..], args, &[to]].concat());
+    output
+}
+
+fn check(path: &Path, least: f64) {
+    let what = path.file_name().unwrap().to_string_lossy().into_owned();
+    let ours = AudioConverter::new().load_blocking(path, &ConversionConfig::default());
+    let ours = ours.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (theirs, rate, channels) = ffmpeg(path);
+    assert_eq!((ours.sample_rate, ours.channels), (rate, channels), "{what}");
+    assert_eq!(ours.samples.len(), theirs.len(), "{what}: frames");
+    for index in 0..usize::from(channels) {
+        let (a, b) = (channel(&theirs, channels, index), channel(&ours.samples, channels, index));
+        let noise = snr(&a, &b);
+        assert!(noise > least, "{what}, channel {index}: {noise:.1} dB, lag {:?}", lag(&a, &b));
+    }
+}
+
+#[test]
+fn what_ffmpeg_writes_we_decode_as_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for rate in RATES {
+        for channels in [1, 2, 6] {
+            let name = format!("in-{rate}-{channels}");
+            let (input, _) = wav(folder.path(), &name, rate, channels, &sound(rate, channels, rate as usize + 333));
+            let path = |extension: &str| folder.path().join(format!("{name}.{extension}"));
+            check(&input, 120.0);
+            check(&encode(&input, path("flac"), &[]), 120.0);
+            if channels <= 2 && rate <= 48_000 {
+                check(&encode(&input, path("mp3"), &["-c:a", "libmp3lame", "-b:a", "128k"]), 80.0);
+            }
+            if rate >= 16_000 {
+                check(&encode(&input, path("ogg"), &["-c:a", "libvorbis", "-q:a", "6"]), 80.0);
+            }
+            // Noise substitution is random by design: the encoder is told to do without.
+            check(&encode(&input, path("m4a"), &["-c:a", "aac", "-aac_pns", "0"]), 80.0);
+            check(&encode(&input, path("aac"), &["-c:a", "aac", "-aac_pns", "0"]), 80.0);
+            if rate == 48_000 {
+                check(&encode(&input, path("opus"), &["-c:a", "libopus"]), 40.0);
+                check(&encode(&input, path("mka"), &["-c:a", "flac"]), 120.0);
+            }
+            check(&encode(&input, path("aiff"), &[]), 120.0);
+            check(&encode(&input, path("f32.wav"), &["-c:a", "pcm_f32le"]), 120.0);
+        }
+    }
+}
+
+#[test]
+fn lame_and_opusenc_are_read_in_their_exact_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, samples) = wav(folder.path(), "in", 44_100, 2, &sound(44_100, 2, 55_555));
+    let mp3 = folder.path().join("lame.mp3");
+    run("lame", &["--quiet", "-V", "2", input.to_str().unwrap(), mp3.to_str().unwrap()]);
+    check(&mp3, 80.0);
+    let ours = AudioConverter::new().load_blocking(&mp3, &ConversionConfig::default()).unwrap();
+    assert_eq!(ours.frames(), 55_555);
+    assert_eq!(lag(&channel(&samples, 2, 0), &channel(&ours.samples, 2, 0)).0, 0);
+
+    let opus = folder.path().join("enc.opus");
+    run("opusenc", &["--quiet", input.to_str().unwrap(), opus.to_str().unwrap()]);
+    let wav = folder.path().join("dec.wav");
+    run("opusdec", &["--quiet", "--float", "--rate", "48000", opus.to_str().unwrap(), wav.to_str().unwrap()]);
+    let (theirs, rate, _) = ffmpeg(&wav);
+    let ours = AudioConverter::new().load_blocking(&opus, &ConversionConfig::default()).unwrap();
+    assert_eq!((ours.sample_rate, ours.samples.len()), (rate, theirs.len()));
+    assert!(snr(&theirs, &ours.samples) > 60.0, "{}", snr(&theirs, &ours.samples));
+}
+
+#[test]
+fn lengths_that_no_millisecond_can_say_are_exact_in_m4a() {
+    let folder = tempfile::tempdir().unwrap();
+    for frames in [544_445, 342_966, 44_100, 1_000] {
+        let (input, _) = wav(folder.path(), &format!("{frames}"), 44_100, 1, &sound(44_100, 1, frames));
+        let m4a = encode(&input, folder.path().join(format!("{frames}.m4a")), &["-c:a", "aac"]);
+        let ours = AudioConverter::new().load_blocking(&m4a, &ConversionConfig::default()).unwrap();
+        assert_eq!(ours.frames(), frames);
+    }
+}
+
+#[test]
+fn aac_with_noise_substitution_has_the_right_length_place_and_bands() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, _) = wav(folder.path(), "in", 44_100, 2, &sound(44_100, 2, 132_300));
+    let m4a = encode(&input, folder.path().join("pns.m4a"), &["-c:a", "aac", "-b:a", "48k", "-aac_pns", "1"]);
+    let ours = AudioConverter::new().load_blocking(&m4a, &ConversionConfig::default()).unwrap();
+    let (theirs, _, _) = ffmpeg(&m4a);
+    assert_eq!(ours.samples.len(), theirs.len());
+    let (a, b) = (channel(&theirs, 2, 0), channel(&ours.samples, 2, 0));
+    assert_eq!(lag(&a, &b).0, 0);
+    let energy = |samples: &[f32]| samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>();
+    // First differences weigh high frequencies, sums low ones.
+    let high = |samples: &[f32]| samples.windows(2).map(|pair| f64::from(pair[1] - pair[0]).powi(2)).sum::<f64>();
+    for (ours, theirs) in [(energy(&b), energy(&a)), (high(&b), high(&a))] {
+        assert!((10.0 * (ours / theirs).log10()).abs() < 0.5, "{ours} {theirs}");
+    }
+}
+
+#[test]
+fn he_aac_is_heard_at_its_true_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    // ffmpeg has no encoder for it; the oracle here is ffmpeg's decoder.
+    let planes: Vec<Vec<f32>> = (0..2).map(|index| channel(&sound(44_100, 2, 100_000), 2, index)).collect();
+    for (name, options) in [
+        ("v1", syom::EncodeOptions::adts().with_he(true).with_bitrate_bps(64_000)),
+        ("lc", syom::EncodeOptions::adts().with_bitrate_bps(128_000)),
+    ] {
+        let path = folder.path().join(format!("{name}.aac"));
+        std::fs::write(&path, syom::encode_with(&planes, 44_100, &options).unwrap()).unwrap();
+        let remuxed = folder.path().join(format!("{name}.m4a"));
+        run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-c", "copy", remuxed.to_str().unwrap()]);
+        for path in [path, remuxed] {
+            let info = AudioConverter::new().probe_blocking(&path, &ConversionConfig::default()).unwrap();
+            assert_eq!(info.sample_rate, 44_100, "{}", path.display());
+            let ours = AudioConverter::new().load_blocking(&path, &ConversionConfig::default()).unwrap();
+            let (theirs, rate, channels) = ffmpeg(&path);
+            assert_eq!((ours.sample_rate, ours.channels), (rate, channels), "{}", path.display());
+            let (a, b) = (channel(&theirs, 2, 0), channel(&ours.samples, 2, 0));
+            let (shift, likeness) = lag(&a, &b);
+            assert!(shift.abs() <= 1 && likeness > 0.99, "{}: {shift} {likeness}", path.display());
+            assert!(a.len().abs_diff(b.len()) <= 4_096, "{}: {} {}", path.display(), a.len(), b.len());
+        }
+    }
+}
+
+#[test]
+fn every_pair_of_formats_goes_through_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let frames = 60_000;
+    let (input, samples) = wav(folder.path(), "in", 48_000, 2, &sound(48_000, 2, frames));
+    let left = channel(&samples, 2, 0);
+    for from in AudioFormatType::ALL {
+        let source = folder.path().join(format!("from.{}", from.extension()));
+        super::tools::convert(&input, &source, &ConversionConfig::new()).unwrap();
+        for to in AudioFormatType::ALL {
+            let target = folder.path().join(format!("to.{}", to.extension()));
+            let report = super::tools::convert(&source, &target, &ConversionConfig::new().overwrite(true)).unwrap();
+            let (heard, rate, channels) = ffmpeg(&target);
+            assert_eq!((rate, channels), (48_000, 2), "{from} to {to}");
+            let adts = [from, to].iter().filter(|format| **format == AudioFormatType::AAC).count();
+            let copied = report.method == mullama_convert::Method::Copied;
+            let steps = if copied { adts.min(1) } else { adts };
+            let got = heard.len() / 2;
+            assert!((frames..=frames + steps * 2_112).contains(&got), "{from} to {to}: {got}");
+            let (shift, likeness) = lag(&left, &channel(&heard, 2, 0));
+            assert_eq!(shift, isize::try_from(steps).unwrap() * 1_024, "{from} to {to}");
+            assert!(likeness > 0.99, "{from} to {to}: {likeness}");
+        }
+    }
+}
