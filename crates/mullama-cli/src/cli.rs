@@ -11,12 +11,15 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueHint};
-use mullama_core::{FileType, Pooling, ReasoningFormat, ToolChoice};
+use mullama_core::{FileType, ModelParams, Pooling, ReasoningFormat, ToolChoice};
 use serde::de::DeserializeOwned;
 
 use model::{ContextArgs, LoadArgs, SizeArgs};
 use number::{count, whole};
 use sampling::SamplingArgs;
+
+use crate::error::Result;
+use crate::input::read_file;
 
 /// Text from local models: generate, chat, serve, tokenize, embed, rank, inspect, quantize, measure.
 #[derive(Debug, Parser)]
@@ -129,10 +132,23 @@ pub(crate) struct Chat {
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) load: LoadArgs,
+    /// A chat template (Jinja) instead of the model's own. It is a program: take it from people whom you trust
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Model")]
+    pub(crate) chat_template_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+}
+
+impl GenerateArgs {
+    /// How the model is loaded; reads the chat template.
+    pub(crate) fn model(&self) -> Result<ModelParams> {
+        let chat_template = self.chat_template_file.as_deref().map(read_file).transpose()?;
+        let params = ModelParams { chat_template, ..self.load.params() };
+        params.validate()?;
+        Ok(params)
+    }
 }
 
 /// What is told to the chat template.

@@ -131,9 +131,6 @@ pub(crate) struct ServedArgs {
     /// Load the adapters of --lora switched off; POST /lora-adapters switches them on
     #[arg(long, requires = "lora")]
     pub(crate) lora_init_without_apply: bool,
-    /// A chat template (Jinja) for the first model, instead of its own. It is a program: take it from people whom you trust
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) chat_template_file: Option<PathBuf>,
     /// Refuse to start unless a model makes vectors; they are always served
     #[arg(long, visible_alias = "embedding")]
     pub(crate) embeddings: bool,
@@ -174,6 +171,10 @@ fn adapt(arg: Arg) -> Arg {
         ),
         "threads" => arg.short('t'),
         "batch_size" => arg.short('b'),
+        "chat_template_file" => arg.help(
+            "A chat template (Jinja) for the first model, instead of its own. It is a program: take it from people whom you \
+             trust",
+        ),
         "gpu_layers" => arg.visible_alias("n-gpu-layers"),
         "devices" => arg.visible_alias("device"),
         "kv_override" => arg.visible_alias("override-kv"),

@@ -64,14 +64,23 @@ pub(crate) fn run(args: &Bench, ui: &Ui) -> Result<()> {
     keep(&report, args)?;
     let mut heading = report.caption();
     heading.extend(report.against().map(|line| format!("\n{line}")));
+    heading.extend(args.note.as_ref().map(|line| format!("\n{line}")));
     ui.print(&format!("{heading}\n"))?;
-    for sweep in sweeps::chosen(&args.sweep, bench.server.is_some()) {
+    let chosen = sweeps::chosen(&args.sweep, bench.server.is_some());
+    if !args.quick {
+        ui.notice(&format!(
+            "{} sweeps with {} counted runs a side take minutes each: --sweep names some, --pairs takes fewer runs",
+            chosen.len(),
+            bench.sizes.pairs
+        ));
+    }
+    for sweep in chosen {
         let found = sweeps::run(sweep, &bench)?;
         let mut output = Output::lock();
         found.print(&mut output)?;
         output.flush()?;
         if let Some(folder) = &args.svg {
-            write(&folder.join(format!("{}.svg", found.name)), svg::draw(&found, &report.caption()).as_bytes())?;
+            write(&folder.join(format!("{}.svg", found.name)), svg::draw(&found, &report.legend()).as_bytes())?;
         }
         report.sweeps.push(found);
         keep(&report, args)?;

@@ -22,7 +22,7 @@ use reader::{Line, Reader};
 pub(crate) fn run(args: &Chat, ui: &Ui) -> Result<()> {
     let source = ModelSource::from_argument(args.model.as_ref());
     let params = args.with.sampling.params(source == ModelSource::Embedded)?;
-    let model = source.load(args.with.load.params(), ui)?;
+    let model = source.load(args.with.model()?, ui)?;
     // A model that makes vectors is told by its context, one without a template is only for `run`.
     let context = model.context().params(args.with.context.params()).build()?;
     let template = model.chat_template()?;

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     }
     let mut params = args.with.sampling.params(source == ModelSource::Embedded)?;
     let tools = args.tools.as_deref().map(input::tools).transpose()?.unwrap_or_default();
-    let model = source.load(args.with.load.params(), ui)?;
+    let model = source.load(args.with.model()?, ui)?;
     let mut context = model.context().params(args.with.context.params()).build()?;
     let length = context.length();
 

@@ -97,6 +97,7 @@ fn flag(parameter: &str) -> Cow<'static, str> {
         "kv_type_k" => "--cache-type-k",
         "kv_type_v" => "--cache-type-v",
         "kv_overrides" => "--kv-override",
+        "chat_template" => "--chat-template-file",
         "offload_kv" => "--no-kv-offload",
         "timeout_ms" => "--timeout",
         "sequences" => "--parallel",

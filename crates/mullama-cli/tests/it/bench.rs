@@ -33,6 +33,7 @@ fn every_sweep_measures_something() {
     let report = report(&json);
     assert_eq!((&report["note"], &report["workload"]["seed"]), (&"test".into(), &5.into()));
     assert_eq!(report["against"], Value::Null);
+    assert!(told.starts_with("mullama ") && told.lines().nth(1) == Some("test"), "{told}");
     let names = ["concurrency", "shared-prefix", "mixed", "slow-reader", "contended", "layout", "speculation"];
     let sweeps = report["sweeps"].as_array().unwrap();
     assert_eq!(sweeps.iter().map(|sweep| sweep["name"].as_str().unwrap()).collect::<Vec<_>>(), names);
@@ -41,6 +42,7 @@ fn every_sweep_measures_something() {
         assert!(told.contains(&format!("\n{name}: ")), "{told}");
         let picture = std::fs::read_to_string(pictures.join(format!("{name}.svg"))).unwrap();
         assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n") && !picture.contains("NaN"), "{picture}");
+        assert!(picture.contains("; test</text>") && !picture.contains("?B"), "{picture}");
         for point in sweep["points"].as_array().unwrap() {
             for side in point["sides"].as_array().unwrap() {
                 assert_eq!(side["runs"].as_array().unwrap().len(), 1, "{side}");

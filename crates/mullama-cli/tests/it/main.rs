@@ -4,6 +4,7 @@
 mod bench;
 mod chat;
 mod failures;
+mod machine;
 mod models;
 mod run;
 mod serve;

@@ -173,3 +173,18 @@ fn llama_cpps_log_is_shown_where_it_is_asked_for() {
     assert!(mullama(&["run", "-v", "hi"]).err.contains("llama.cpp: llama_model_loader"));
     assert!(!mullama(&["run", "hi"]).err.contains("llama_model_loader"));
 }
+
+#[test]
+fn a_chat_template_may_be_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bare.jinja");
+    std::fs::write(&file, "{{ messages[0].content }}").unwrap();
+    let file = file.to_str().unwrap();
+    let count = |flags: &[&str]| {
+        let args = [&["run", "--json", "--max-tokens", "1"], flags, &["Who are you?"]].concat();
+        mullama(&args).json()["usage"]["prompt_tokens"].clone()
+    };
+    assert_eq!(count(&["--chat-template-file", file]), count(&["--raw"]));
+    assert_ne!(count(&["--chat-template-file", file]), count(&[]));
+    mullama(&["run", "--chat-template-file", "nosuch", "hi"]).fails(3, "cannot read `nosuch`");
+}

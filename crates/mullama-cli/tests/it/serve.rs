@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use crate::{Outcome, command, turn};
 
 /// A server that runs; it is killed when this is dropped.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     /// What it said when it was ready.
     line: String,
-    address: String,
-    _turn: MutexGuard<'static, ()>,
+    pub(crate) address: String,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Drop for Running {
@@ -28,9 +28,15 @@ impl Drop for Running {
 
 /// Starts it on a free port and waits until it is ready.
 fn start(flags: &[&str]) -> Running {
-    let turn = turn();
     let mut serve = command(&[&["serve", "--port", "0", "--quiet"], flags].concat());
-    serve.env_remove("MULLAMA_API_KEY").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    serve.stdin(Stdio::null()).stderr(Stdio::piped());
+    started(serve)
+}
+
+/// Starts a command that runs one, and waits until it is ready.
+pub(crate) fn started(mut serve: Command) -> Running {
+    let turn = turn();
+    serve.env_remove("MULLAMA_API_KEY").stdout(Stdio::piped());
     let mut child = serve.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -38,10 +44,10 @@ fn start(flags: &[&str]) -> Running {
         line.split("http://").nth(1).and_then(|rest| rest.split([' ', '/', ';', ',']).next()).map(str::to_owned);
     if address.is_none() {
         let mut told = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut told));
         assert_eq!((line.as_str(), told.as_str(), child.wait().unwrap().code()), ("an address", "", None));
     }
-    Running { child, line, address: address.unwrap(), _turn: turn }
+    Running { child, line, address: address.unwrap(), _turn: Some(turn) }
 }
 
 /// Runs one that must end by itself.
@@ -57,7 +63,7 @@ fn refused(flags: &[&str]) -> Outcome {
 }
 
 /// Its exit code; `None` if it has not ended within a minute.
-fn ended(child: &mut Child) -> Option<i32> {
+pub(crate) fn ended(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().unwrap() {
@@ -69,8 +75,13 @@ fn ended(child: &mut Child) -> Option<i32> {
 }
 
 impl Running {
+    /// One that is reached at an address; the caller has the turn.
+    pub(crate) fn at(child: Child, address: String) -> Self {
+        Self { child, line: String::new(), address, _turn: None }
+    }
+
     /// The status and the body of an answer.
-    fn ask(&self, head: &str, body: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, head: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let length = body.len();
@@ -82,25 +93,25 @@ impl Running {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let (status, text) = self.ask(&format!("POST {path}"), &body.to_string());
         assert_eq!(status, 200, "{text}");
         serde_json::from_str(&text).unwrap()
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.ask(&format!("GET {path}"), "")
     }
 
     #[cfg(unix)]
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let killed = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
         assert!(killed.success());
     }
 }
 
-fn who() -> Value {
+pub(crate) fn who() -> Value {
     json!({ "messages": [{ "role": "user", "content": "Who are you?" }] })
 }
 

@@ -122,7 +122,8 @@ impl Report {
             },
             model: ModelInfo {
                 name,
-                description: model.description(),
+                // llama.cpp names the size of models that it knows, of others `?B`; the parameters are told beside it.
+                description: model.description().replace(" ?B", ""),
                 parameters: model.parameter_count(),
                 bytes: model.size(),
             },
@@ -159,6 +160,15 @@ impl Report {
         )
     }
 
+    /// What stands below a picture.
+    pub(super) fn legend(&self) -> String {
+        let runs = self.workload.pairs;
+        let spread =
+            if runs > 1 { format!("; medians of {runs} runs, thin lines: least to largest") } else { String::new() };
+        let note = self.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+        format!("{}{spread}{note}", self.caption())
+    }
+
     /// The side that is measured against, in a line.
     pub(super) fn against(&self) -> Option<String> {
         let About { url, name, version, .. } = self.against.as_ref()?;
@@ -180,9 +190,12 @@ impl Sweep {
 
     pub(super) fn print(&self, output: &mut Output) -> Result<()> {
         output.line(&format!("\n{}: {}", self.name, self.title))?;
-        let sample = self.points.iter().flat_map(|point| &point.sides).next();
-        let metrics: Vec<Metric> =
-            sample.map(|runs| runs.median.iter().map(|(metric, _)| metric).collect()).unwrap_or_default();
+        let mut metrics: Vec<Metric> = Vec::new();
+        for (metric, _) in self.points.iter().flat_map(|point| &point.sides).flat_map(|runs| runs.median.iter()) {
+            if !metrics.contains(&metric) {
+                metrics.push(metric);
+            }
+        }
         let heading: Vec<&str> =
             [self.axis, "side"].into_iter().chain(metrics.iter().map(|metric| metric.heading())).collect();
         let mut rows = Vec::new();

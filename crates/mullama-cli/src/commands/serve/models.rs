@@ -64,7 +64,7 @@ pub(super) fn chosen(args: &Serve) -> Result<Vec<Served>> {
 /// Whoever computes. Nothing is loaded.
 pub(super) fn backend(args: &Serve, served: &[Served]) -> Result<Arc<LocalBackend>> {
     let params = engine_params(args)?;
-    let mut load = args.with.load.params();
+    let mut load = args.with.model()?;
     if args.engine.lora_init_without_apply {
         load.lora.iter_mut().for_each(|adapter| adapter.scale = 0.0);
     }
@@ -72,11 +72,10 @@ pub(super) fn backend(args: &Serve, served: &[Served]) -> Result<Arc<LocalBacken
     if let Some(bytes) = args.engine.max_memory {
         builder = builder.max_memory_bytes(bytes);
     }
-    let mut template = args.engine.chat_template_file.as_deref().map(crate::input::read_file).transpose()?;
+    let mut template = load.chat_template.take();
     for model in served {
         // The first model's, as the names of --alias.
         let load = ModelParams { chat_template: template.take(), ..load.clone() };
-        load.validate()?;
         let source = match &model.source {
             ModelSource::Embedded => AsyncSource::bytes(crate::load::embedded()?),
             ModelSource::File(path) => AsyncSource::path(path),
@@ -205,7 +204,7 @@ mod tests {
         let build = || backend(&args(&flags), &chosen(&args(&flags)).unwrap()).map(drop);
         assert!(build().unwrap_err().to_string().contains("template.jinja"));
         std::fs::write(&file, "  ").unwrap();
-        assert!(build().unwrap_err().to_string().contains("chat_template"));
+        assert!(build().unwrap_err().to_string().contains("--chat-template-file is"));
         std::fs::write(&file, "{{ messages[0].content }}").unwrap();
         build().unwrap();
     }

@@ -16,7 +16,8 @@ use crate::commands::bench::words::words;
 use crate::error::Result;
 
 pub(super) fn run(bench: &Running<'_>) -> Result<Sweep> {
-    let title = format!("{STREAMS} streams, while the reader of a fourth stops for {:?}", bench.sizes.stall);
+    let title =
+        format!("{STREAMS} streams, while the reader of a fourth stops for {} s", bench.sizes.stall.as_secs_f64());
     let charts = vec![Chart::bars("Throughput of the three", "tokens/s", Metric::Throughput)];
     let mut sweep = Sweep::new("slow-reader", title, "streams", charts);
     let mut point = Point::new("three");

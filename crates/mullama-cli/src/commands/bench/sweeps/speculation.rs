@@ -32,9 +32,10 @@ pub(super) fn run(bench: &Running<'_>) -> Result<Sweep> {
                 params.speculation = speculation;
             })?;
             let run = load::run(&local, std::slice::from_ref(&request), 1)?;
-            let metrics = Metrics::default()
-                .with(Metric::Throughput, run.tokens_per_second())
-                .with(Metric::Acceptance, local.engine.stats().acceptance());
+            let mut metrics = Metrics::default().with(Metric::Throughput, run.tokens_per_second());
+            if !matches!(speculation, Speculation::Off) {
+                metrics = metrics.with(Metric::Acceptance, local.engine.stats().acceptance());
+            }
             texts.extend(run.seen.into_iter().map(|seen| seen.text));
             if counts {
                 point.push(name, metrics);
