@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::image;
 
 pub use self::plan::{BatchJob, TargetFormat};
-pub use self::report::{BatchProgress, BatchReport, FileOutcome, FileReport, FileResult};
+pub use self::report::{BatchReport, ConversionProgress, FileOutcome, FileReport, FileResult};
 pub use self::stop::StopButton;
 
 /// Converts many files, one on each thread.
@@ -90,7 +90,7 @@ impl BatchConverter {
         &self,
         jobs: &[BatchJob],
         stop: &StopButton,
-        progress: impl Fn(&BatchProgress<'_>) + Sync,
+        progress: impl Fn(&ConversionProgress<'_>) + Sync,
     ) -> Result<BatchReport> {
         let start = Instant::now();
         let threads = self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
@@ -122,7 +122,7 @@ impl BatchConverter {
         &self,
         jobs: Vec<BatchJob>,
         stop: StopButton,
-        progress: impl Fn(&BatchProgress<'_>) + Send + Sync + 'static,
+        progress: impl Fn(&ConversionProgress<'_>) + Send + Sync + 'static,
     ) -> Result<BatchReport> {
         let (batch, dropped) = (*self, stop.clone().press_on_drop());
         let done = tokio::task::spawn_blocking(move || batch.run(&jobs, &stop, progress)).await;
@@ -203,14 +203,14 @@ struct Watch<'a> {
     bytes: AtomicU64,
     /// Milliseconds since the start at which the caller was last told; the lock lets one thread tell at a time.
     told: std::sync::Mutex<u64>,
-    tell: &'a (dyn Fn(&BatchProgress<'_>) + Sync),
+    tell: &'a (dyn Fn(&ConversionProgress<'_>) + Sync),
 }
 
 /// The least time between two calls within files.
 const PACE: Duration = Duration::from_millis(100);
 
 impl<'a> Watch<'a> {
-    fn new(jobs: &[BatchJob], start: Instant, tell: &'a (dyn Fn(&BatchProgress<'_>) + Sync)) -> Self {
+    fn new(jobs: &[BatchJob], start: Instant, tell: &'a (dyn Fn(&ConversionProgress<'_>) + Sync)) -> Self {
         let of_bytes = jobs.iter().map(|job| job.bytes).sum();
         let (files, failed, bytes) = Default::default();
         Self { start, of: jobs.len(), of_bytes, files, failed, bytes, told: std::sync::Mutex::new(0), tell }
@@ -242,8 +242,8 @@ impl<'a> Watch<'a> {
         (self.tell)(&self.progress(Some(result)));
     }
 
-    fn progress<'b>(&self, result: Option<&'b FileResult>) -> BatchProgress<'b> {
-        BatchProgress {
+    fn progress<'b>(&self, result: Option<&'b FileResult>) -> ConversionProgress<'b> {
+        ConversionProgress {
             files: self.files.load(Ordering::Relaxed),
             of: self.of,
             failed: self.failed.load(Ordering::Relaxed),

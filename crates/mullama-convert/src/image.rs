@@ -14,8 +14,8 @@ mod resize;
 mod structure;
 
 pub(crate) use self::convert::guarded;
-pub use self::converter::{ConvertedImage, ImageConverter};
 pub(crate) use self::converter::file_to_file;
+pub use self::converter::{ConvertedImage, ImageConverter};
 pub use self::options::{
     Chroma, Color, Effort, FitMode, ImageFormatType, ImageOptions, Resize, ResizeFilter, SixteenBit, WebpMode,
 };

@@ -12,7 +12,7 @@ use crate::image::ImageReport;
 /// How far a batch is.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct BatchProgress<'a> {
+pub struct ConversionProgress<'a> {
     /// Files that have ended, in whatever way.
     pub files: usize,
     /// Files in all.
@@ -29,7 +29,7 @@ pub struct BatchProgress<'a> {
     pub result: Option<&'a FileResult>,
 }
 
-impl BatchProgress<'_> {
+impl ConversionProgress<'_> {
     /// How long the rest takes at the pace so far. `None` before there is one.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -40,6 +40,9 @@ pub(super) fn convert(
     check()?;
     let image = pixels::fit(image, target, options, &mut warnings)?;
     let image = colored(image, target);
+    if input.orientation != 1 || (input.width, input.height) != (image.width(), image.height()) {
+        metadata.set_size(image.width(), image.height());
+    }
     metadata.apply(config.metadata, &mut warnings);
     metadata.fit(target, &mut warnings);
     metadata.match_icc(!image.color().has_color(), &mut warnings);
@@ -68,17 +71,16 @@ pub(super) fn load(file: &Bytes, config: &ConversionConfig) -> Result<mullama_co
     Ok(mullama_core::ImageBuffer::new(image.into_rgb8().into_raw(), width, height)?)
 }
 
-/// WebP knows red, green and blue only.
+/// WebP knows red, green and blue only. Grey with transparency is read by few programs in TIFF, and the encoder of BMP
+/// leaves the transparency out.
 fn colored(image: DynamicImage, target: ImageFormatType) -> DynamicImage {
-    match image {
-        image @ (DynamicImage::ImageLuma8(_) | DynamicImage::ImageLumaA8(_)) if target == ImageFormatType::WEBP => {
-            if image.color().has_alpha() {
-                image.into_rgba8().into()
-            } else {
-                image.into_rgb8().into()
-            }
+    match (target, image) {
+        (ImageFormatType::WEBP, image @ DynamicImage::ImageLuma8(_)) => image.into_rgb8().into(),
+        (ImageFormatType::WEBP | ImageFormatType::TIFF, image @ DynamicImage::ImageLumaA8(_)) => {
+            image.into_rgba8().into()
         }
-        image => image,
+        (ImageFormatType::TIFF, image @ DynamicImage::ImageLumaA16(_)) => image.into_rgba16().into(),
+        (_, image) => image,
     }
 }
 

@@ -64,6 +64,9 @@ pub(super) fn open<'a>(file: &'a Bytes, limits: &Limits) -> Result<Opened<'a>> {
 
     let mut warnings = Vec::new();
     let metadata = MetadataSet::read(&mut *decoder, (format, file), limits, &mut warnings)?;
+    if structure.icc > 0 && metadata.icc.is_none() {
+        warnings.push(dropped(Metadata::Icc, DropReason::Damaged, structure.icc));
+    }
     if structure.iptc > 0 {
         warnings.push(dropped(Metadata::Iptc, DropReason::Target, structure.iptc));
     }

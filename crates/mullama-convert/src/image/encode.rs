@@ -69,6 +69,7 @@ fn jpeg(image: &DynamicImage, options: &ImageOptions, metadata: &MetadataSet) ->
         Chroma::Auto if quality >= 90 => SamplingFactor::R_4_4_4,
         Chroma::Auto | Chroma::Half => SamplingFactor::R_4_2_0,
     });
+    // This writes a scan for each colour: of a file that is cut off nothing is left to see.
     encoder.set_optimized_huffman_tables(options.effort == Effort::Small);
     if let Some(exif) = &metadata.exif {
         encoder.add_exif_metadata(exif)?;

@@ -33,6 +33,12 @@ pub(super) const EXIF_POINTER: u16 = 0x8769;
 pub(super) const GPS_POINTER: u16 = 0x8825;
 pub(super) const INTEROP_POINTER: u16 = 0xa005;
 pub(super) const ORIENTATION: u16 = 0x0112;
+const IMAGE_WIDTH: u16 = 0x0100;
+const IMAGE_HEIGHT: u16 = 0x0101;
+const PIXEL_WIDTH: u16 = 0xa002;
+const PIXEL_HEIGHT: u16 = 0xa003;
+const THUMBNAIL: u16 = 0x0201;
+const THUMBNAIL_LENGTH: u16 = 0x0202;
 const ICC: u16 = 0x8773;
 const XMP: u16 = 0x02bc;
 /// Entries in a directory beyond this are not read; real ones have some dozens.
@@ -72,12 +78,25 @@ impl<'a> Exif<'a> {
     pub(super) fn pages(&self) -> u32 {
         let (mut pages, mut seen) = (0, std::collections::HashSet::new());
         let mut next = self.u32(4);
-        while let Some(at) = next.filter(|at| *at != 0 && seen.insert(*at) && seen.len() <= MAX_PAGES) {
-            let Some((_, after)) = usize::try_from(at).ok().and_then(|at| self.directory(at)) else { break };
+        while let Some(at) = next.filter(|at| *at != 0 && seen.len() < MAX_PAGES && seen.insert(*at)) {
+            let Some((at, count)) = usize::try_from(at).ok().and_then(|at| Some((at, self.u16(at)?))) else { break };
             pages += 1;
-            next = after;
+            next = self.u32(at + 2 + usize::from(count) * 12);
         }
         pages
+    }
+
+    /// Where the first directory points to the one of the thumbnail, and where the thumbnail is.
+    fn thumbnail(&self) -> Option<(usize, Range<usize>)> {
+        let first = usize::try_from(self.u32(4)?).ok()?;
+        let next = first + 2 + usize::from(self.u16(first)?) * 12;
+        let (entries, _) = self.directory(usize::try_from(self.u32(next)?).ok().filter(|at| *at != 0)?)?;
+        let number = |tag| entries.iter().find(|entry| entry.tag == tag).and_then(|entry| self.number(entry));
+        let start = usize::try_from(number(THUMBNAIL).unwrap_or(0)).ok()?;
+        let length = usize::try_from(number(THUMBNAIL_LENGTH).unwrap_or(0)).ok()?;
+        // What lies before the directory's own end may be anything else.
+        let end = start.checked_add(length)?;
+        Some((next, if start > next + 4 { start..end } else { 0..0 }))
     }
 
     pub(super) fn value(&self, entry: &Entry) -> &'a [u8] {
@@ -140,16 +159,6 @@ pub(super) const fn width(kind: u16) -> Option<usize> {
     })
 }
 
-/// Bytes of one number in a value of this type: a fraction is two numbers.
-pub(super) const fn word(kind: u16) -> usize {
-    match kind {
-        3 | 8 => 2,
-        4 | 5 | 9 | 10 | 11 | 13 => 4,
-        12 => 8,
-        _ => 1,
-    }
-}
-
 /// Whether EXIF says where the picture was taken.
 pub(super) fn has_location(bytes: &[u8]) -> bool {
     let Some(exif) = Exif::new(bytes) else { return false };
@@ -181,6 +190,44 @@ pub(super) fn remove_location(bytes: &mut [u8]) -> Option<usize> {
         cleared += 12;
     }
     (!has_location(bytes)).then_some(cleared)
+}
+
+/// Makes EXIF fit pixels of another size or direction than it was written for, in place: the size that it tells becomes the
+/// new one, and the thumbnail, which shows the old picture, is cleared.
+pub(super) fn set_size(bytes: &mut [u8], width: u32, height: u32) {
+    let mut changes = Vec::new();
+    let mut clear = None;
+    if let Some((exif, first)) = Exif::new(bytes).and_then(|exif| exif.first().map(|first| (exif, first))) {
+        let inner = exif.child(&first, EXIF_POINTER).unwrap_or_default();
+        for entry in first.iter().chain(&inner) {
+            let side = match entry.tag {
+                IMAGE_WIDTH | PIXEL_WIDTH => width,
+                IMAGE_HEIGHT | PIXEL_HEIGHT => height,
+                _ => continue,
+            };
+            let mut value = Vec::new();
+            match (entry.kind, u16::try_from(side)) {
+                (3, Ok(side)) => exif.put_u16(&mut value, side),
+                (4, _) => exif.put_u32(&mut value, side),
+                // A side that its 16 bits do not hold is not told.
+                _ => value.resize(entry.value.len(), 0),
+            }
+            changes.push((entry.value.start, value));
+        }
+        if let Some((next, thumbnail)) = exif.thumbnail() {
+            changes.push((next, vec![0; 4]));
+            clear = Some(thumbnail);
+        }
+    }
+    for (at, value) in changes {
+        // An entry that says it has no value has no bytes of its own.
+        if let Some(place) = bytes.get_mut(at..at + value.len()) {
+            place.copy_from_slice(&value);
+        }
+    }
+    if let Some(place) = clear.and_then(|range| bytes.get_mut(range)) {
+        place.fill(0);
+    }
 }
 
 /// What to clear, and where the first directory, the pointer in it, and how many entries it has.

@@ -74,6 +74,13 @@ impl MetadataSet {
         }
     }
 
+    /// Makes EXIF tell the size that the pixels have now.
+    pub(super) fn set_size(&mut self, width: u32, height: u32) {
+        if let Some(exif) = &mut self.exif {
+            exif::set_size(exif, width, height);
+        }
+    }
+
     /// Leaves out what is not wanted.
     pub(super) fn apply(&mut self, policy: MetadataPolicy, warnings: &mut Vec<ImageWarning>) {
         match policy {

@@ -150,7 +150,7 @@ pub struct ImageOptions {
     pub chroma: Chroma,
     /// Lossy or lossless WebP. Default: [`WebpMode::Auto`].
     pub webp: WebpMode,
-    /// How much time a smaller file is worth. The pixels are the same in all. Default: [`Effort::Normal`].
+    /// How much time a smaller file is worth. Default: [`Effort::Normal`].
     pub effort: Effort,
     /// The size of the result. Default: the source's.
     pub resize: Option<Resize>,
@@ -218,12 +218,12 @@ pub enum WebpMode {
     Lossless,
 }
 
-/// How much time a smaller file is worth.
+/// How much time a smaller file is worth. The pixels are the same in all, but for lossy WebP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Effort {
-    /// The fastest: PNG and lossless WebP are larger, TIFF is not compressed.
+    /// The fastest: PNG is larger, TIFF is not compressed.
     Fast,
     /// Between the two.
     #[default]

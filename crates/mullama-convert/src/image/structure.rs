@@ -20,11 +20,13 @@ pub(super) struct Structure {
     pub(super) whole: bool,
     /// Bytes of IPTC, which is not carried over.
     pub(super) iptc: u64,
+    /// Bytes of an ICC profile as PNG holds it. Its decoder leaves out what it cannot unpack without a word.
+    pub(super) icc: u64,
 }
 
 /// Reads the structure of a file of this format. What does not show in it has the format's usual value.
 pub(super) fn read(format: ImageFormatType, file: &Bytes) -> Structure {
-    let plain = Structure { color: PixelColor::Rgb, bits: 8, frames: 1, lossy: false, whole: true, iptc: 0 };
+    let plain = Structure { color: PixelColor::Rgb, bits: 8, frames: 1, lossy: false, whole: true, iptc: 0, icc: 0 };
     match format {
         ImageFormatType::JPEG => jpeg(file, plain),
         ImageFormatType::PNG => png(file, plain),
@@ -89,6 +91,7 @@ fn png(file: &[u8], plain: Structure) -> Structure {
     while let (Some(length), Some(kind)) = (number(file, at, 4), file.get(at + 4..at + 8)) {
         match kind {
             b"acTL" => found.frames = number(file, at + 8, 4).and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
+            b"iCCP" => found.icc = length as u64,
             b"IDAT" => break,
             _ => {}
         }

@@ -7,4 +7,4 @@ mod metadata;
 mod mutated;
 mod orientation;
 mod resize;
-mod tools;
+pub(crate) mod tools;

@@ -23,9 +23,7 @@ pub(super) fn encode(image: &DynamicImage, effort: Effort, metadata: &MetadataSe
         Effort::Normal => Compression::Deflate(DeflateLevel::Fast),
         Effort::Small => Compression::Deflate(DeflateLevel::Best),
     };
-    // The library's predictor knows nothing of a second channel that is beside the grey.
-    let gray_alpha = matches!(image, DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLumaA16(_));
-    let predict = effort != Effort::Fast && !gray_alpha;
+    let predict = effort != Effort::Fast;
     let mut file = Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::new(&mut file)?.with_compression(compression).with_predictor(if predict {
         Predictor::Horizontal
@@ -65,16 +63,6 @@ pub(super) fn encode(image: &DynamicImage, effort: Effort, metadata: &MetadataSe
         }
         DynamicImage::ImageRgba16(pixels) => {
             rest.write::<_, _, RGBA16>(encoder.new_image(width, height)?, pixels, true)?
-        }
-        DynamicImage::ImageLumaA8(pixels) => {
-            let mut image = encoder.new_image::<Gray8>(width, height)?;
-            image.extra_samples(&[ExtraSamples::UnassociatedAlpha])?;
-            rest.write(image, pixels, false)?;
-        }
-        DynamicImage::ImageLumaA16(pixels) => {
-            let mut image = encoder.new_image::<Gray16>(width, height)?;
-            image.extra_samples(&[ExtraSamples::UnassociatedAlpha])?;
-            rest.write(image, pixels, false)?;
         }
         other => return Err(format!("TIFF takes no {:?}", other.color()).into()),
     }

@@ -65,7 +65,8 @@ async fn the_snippet_of_the_mission_compiles() {
 async fn a_dropped_future_writes_nothing() {
     let scene = Scene::new(picture(3_000, 2_000, false));
     let output = scene.path("late.webp");
-    let convert = ImageConverter::new().convert_file(&scene.master, &output, ConversionConfig::new().quality(90));
+    let converter = ImageConverter::new();
+    let convert = converter.convert_file(&scene.master, &output, ConversionConfig::new().quality(90));
     assert!(tokio::time::timeout(Duration::from_millis(1), convert).await.is_err(), "it was too fast to be dropped");
     // The work ends at its next step, which is far below this.
     tokio::time::sleep(Duration::from_secs(4)).await;

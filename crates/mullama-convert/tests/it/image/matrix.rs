@@ -100,7 +100,7 @@ fn sixteen_bits_stay_sixteen_between_png_and_tiff() {
         let report = converter.convert_file_blocking(
             &source,
             folder.path().join(format!("{name}.bmp")),
-            ConversionConfig::new(),
+            &ConversionConfig::new(),
         );
         let warnings = report.unwrap().warnings;
         assert!(warnings.contains(&ImageWarning::DepthReduced { from: 16, to: 8 }), "{warnings:?}");
@@ -121,13 +121,13 @@ fn jpeg_is_as_good_and_as_small_as_libjpegs() {
             scene.converted(&scene.master, &format!("our-{quality}.jpg"), ConversionConfig::new().quality(quality));
         let (theirs_db, ours_db) = (psnr(&before, &pixels(&theirs, &[])), psnr(&before, &pixels(&ours, &[])));
         assert!(ours_db > theirs_db - 0.5, "quality {quality}: {ours_db:.2} dB, libjpeg {theirs_db:.2} dB");
-        let size = |path: &PathBuf| std::fs::metadata(path).unwrap().len() as f64;
-        assert!(
-            size(&ours) < 1.15 * size(&theirs),
-            "quality {quality}: {} bytes, libjpeg {}",
-            size(&ours),
-            size(&theirs)
-        );
+        // ImageMagick has libjpeg look for the best codes; on a picture as small as this they are a good part of the file.
+        let theirs = std::fs::metadata(&theirs).unwrap().len() as f64;
+        for (effort, most) in [(Effort::Normal, 1.35), (Effort::Small, 1.02)] {
+            let config = ConversionConfig::new().quality(quality).effort(effort);
+            let ours = convert(&scene.master, ImageFormatType::JPEG, config).bytes().len() as f64;
+            assert!(ours < most * theirs, "quality {quality}, {effort:?}: {ours} bytes, libjpeg {theirs}");
+        }
     }
 }
 

@@ -251,3 +251,41 @@ fn a_profile_for_other_colours_is_left_out() {
     assert!(report.warnings.iter().any(left_out), "{:?}", report.warnings);
     assert!(block(&scene.path("shown.png"), "-ICC_Profile").is_empty());
 }
+
+#[test]
+fn exif_tells_the_new_size_and_shows_no_old_thumbnail() {
+    let scene = Scene::opaque();
+    let photo = photo(&scene);
+    let thumbnail = scene.made("thumbnail.jpg", &["-resize", "80x80"]);
+    exiftool(&[
+        "-q",
+        "-overwrite_original",
+        &format!("-ThumbnailImage<={}", text(&thumbnail)),
+        "-ExifImageWidth=321",
+        "-ExifImageHeight=214",
+        text(&photo),
+    ]);
+    let thumbnail = std::fs::read(&thumbnail).unwrap();
+    assert_eq!(block(&photo, "-ThumbnailImage"), thumbnail);
+    // As it is: all of it stays.
+    let same = scene.converted(&photo, "same.webp", ConversionConfig::new());
+    assert!(block(&same, "-Exif") == block(&photo, "-Exif"));
+    let told =
+        |path: &Path| String::from_utf8(exiftool(&["-s3", "-ExifImageWidth", "-ExifImageHeight", text(path)])).unwrap();
+    for (name, turned) in [("small.jpg", false), ("small.png", false), ("turned.webp", true)] {
+        if turned {
+            exiftool(&["-q", "-n", "-overwrite_original", "-Orientation=6", text(&photo)]);
+        }
+        let config = ConversionConfig::new().resize(100, 100, mullama_convert::FitMode::Contain);
+        let output = scene.converted(&photo, name, config);
+        assert_eq!(told(&output), if turned { "67\n100\n" } else { "100\n67\n" }, "{name}");
+        assert!(block(&output, "-ThumbnailImage").is_empty(), "{name}");
+        let bytes = std::fs::read(&output).unwrap();
+        let inside = &thumbnail[thumbnail.len() / 2..][..64];
+        assert!(!bytes.windows(64).any(|window| window == inside), "{name}: the thumbnail's bytes are there");
+        assert!(
+            !String::from_utf8(exiftool(&["-validate", "-s3", text(&output)])).unwrap().contains("Error"),
+            "{name}"
+        );
+    }
+}
