@@ -106,7 +106,7 @@ impl Running {
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let killed = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        let killed = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
         assert!(killed.success());
     }
 }
