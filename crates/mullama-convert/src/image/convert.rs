@@ -76,9 +76,10 @@ pub(super) fn load(file: &Bytes, config: &ConversionConfig) -> Result<mullama_co
 fn colored(image: DynamicImage, target: ImageFormatType) -> DynamicImage {
     match (target, image) {
         (ImageFormatType::WEBP, image @ DynamicImage::ImageLuma8(_)) => image.into_rgb8().into(),
-        (ImageFormatType::WEBP | ImageFormatType::TIFF, image @ DynamicImage::ImageLumaA8(_)) => {
-            image.into_rgba8().into()
-        }
+        (
+            ImageFormatType::WEBP | ImageFormatType::TIFF | ImageFormatType::BMP,
+            image @ DynamicImage::ImageLumaA8(_),
+        ) => image.into_rgba8().into(),
         (ImageFormatType::TIFF, image @ DynamicImage::ImageLumaA16(_)) => image.into_rgba16().into(),
         (_, image) => image,
     }

@@ -70,6 +70,9 @@ pub(super) fn open<'a>(file: &'a Bytes, limits: &Limits) -> Result<Opened<'a>> {
     if structure.iptc > 0 {
         warnings.push(dropped(Metadata::Iptc, DropReason::Target, structure.iptc));
     }
+    if structure.text > 0 {
+        warnings.push(dropped(Metadata::Text, DropReason::Target, structure.text));
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let turned = orientation.to_exif() >= 5;
     let original = decoder.original_color_type();
@@ -208,10 +211,8 @@ fn ends_early(error: &(dyn std::error::Error + 'static)) -> bool {
             return true;
         }
         // An `io::Error` may wrap another one and does not name it as its source.
-        if let Some(inner) = io.and_then(io::Error::get_ref) {
-            if ends_early(inner) {
-                return true;
-            }
+        if io.and_then(io::Error::get_ref).is_some_and(|inner| ends_early(inner)) {
+            return true;
         }
         if let Some(ImageError::IoError(error)) = error.downcast_ref() {
             return ends_early(error);

@@ -122,6 +122,8 @@ pub enum Metadata {
     Xmp,
     /// IPTC: older captions and keywords. Never written.
     Iptc,
+    /// Comments and other loose text. Never written.
+    Text,
     /// Where the picture was taken.
     Location,
 }
@@ -152,6 +154,7 @@ impl fmt::Display for Metadata {
             Self::Icc => "the ICC profile",
             Self::Xmp => "XMP",
             Self::Iptc => "IPTC",
+            Self::Text => "text beside the picture",
             Self::Location => "the location",
         })
     }
@@ -168,7 +171,7 @@ impl fmt::Display for ImageWarning {
             Self::Dropped { what, reason, bytes } => {
                 let reason = match reason {
                     DropReason::Requested => "as asked for",
-                    DropReason::Target => "the target has no place for it",
+                    DropReason::Target => "it has no place in the target",
                     DropReason::TooLarge => "the target's place is too small",
                     DropReason::OtherPixels => "it describes other pixels than those written",
                     DropReason::Damaged => "it cannot be read",

@@ -20,13 +20,16 @@ pub(super) struct Structure {
     pub(super) whole: bool,
     /// Bytes of IPTC, which is not carried over.
     pub(super) iptc: u64,
+    /// Bytes of comments and other loose text, which is not carried over.
+    pub(super) text: u64,
     /// Bytes of an ICC profile as PNG holds it. Its decoder leaves out what it cannot unpack without a word.
     pub(super) icc: u64,
 }
 
 /// Reads the structure of a file of this format. What does not show in it has the format's usual value.
 pub(super) fn read(format: ImageFormatType, file: &Bytes) -> Structure {
-    let plain = Structure { color: PixelColor::Rgb, bits: 8, frames: 1, lossy: false, whole: true, iptc: 0, icc: 0 };
+    let plain =
+        Structure { color: PixelColor::Rgb, bits: 8, frames: 1, lossy: false, whole: true, iptc: 0, text: 0, icc: 0 };
     match format {
         ImageFormatType::JPEG => jpeg(file, plain),
         ImageFormatType::PNG => png(file, plain),
@@ -61,6 +64,7 @@ fn jpeg(file: &[u8], plain: Structure) -> Structure {
                         };
                     }
                     (0xed, segment) => found.iptc += segment.len() as u64,
+                    (0xfe, segment) => found.text += segment.len() as u64,
                     _ => {}
                 }
                 at += 2 + length.max(2);
@@ -76,7 +80,7 @@ fn jpeg(file: &[u8], plain: Structure) -> Structure {
     found
 }
 
-/// Walks the chunks up to the pixels: what matters comes before.
+/// Walks the chunks.
 fn png(file: &[u8], plain: Structure) -> Structure {
     let mut found = plain;
     if let Some([bits, color]) = file.get(24..26) {
@@ -92,7 +96,11 @@ fn png(file: &[u8], plain: Structure) -> Structure {
         match kind {
             b"acTL" => found.frames = number(file, at + 8, 4).and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
             b"iCCP" => found.icc = length as u64,
-            b"IDAT" => break,
+            // XMP is one of them, and is carried over.
+            b"tEXt" | b"zTXt" => found.text += length as u64,
+            b"iTXt" if !file.get(at + 8..).unwrap_or_default().starts_with(b"XML:com.adobe.xmp") => {
+                found.text += length as u64;
+            }
             _ => {}
         }
         at = at.saturating_add(length).saturating_add(12);
@@ -120,18 +128,23 @@ fn gif(file: &[u8], plain: Structure) -> Structure {
     let mut found = Structure { frames: 0, whole: false, ..plain };
     let mut at = 13 + file.get(10).copied().map_or(0, table);
     loop {
+        let mut is_comment = false;
         match file.get(at) {
             Some(0x2c) => {
                 found.frames += 1;
                 // Ten bytes of the descriptor, its colours, one byte of code size.
                 at += 11 + file.get(at + 9).copied().map_or(0, table);
             }
-            Some(0x21) => at += 2,
+            Some(0x21) => {
+                is_comment = file.get(at + 1) == Some(&0xfe);
+                at += 2;
+            }
             Some(0x3b) => break found.whole = true,
             _ => break,
         }
         while let Some(&length) = file.get(at) {
             at += 1 + usize::from(length);
+            found.text += if is_comment { u64::from(length) } else { 0 };
             if length == 0 {
                 break;
             }

@@ -46,26 +46,14 @@ pub(super) fn encode(image: &DynamicImage, effort: Effort, metadata: &MetadataSe
     let (width, height) = (image.width(), image.height());
     let rest = Rest { exif, pointers, metadata };
     match image {
-        DynamicImage::ImageLuma8(pixels) => {
-            rest.write::<_, _, Gray8>(encoder.new_image(width, height)?, pixels, false)?
-        }
-        DynamicImage::ImageLuma16(pixels) => {
-            rest.write::<_, _, Gray16>(encoder.new_image(width, height)?, pixels, false)?
-        }
-        DynamicImage::ImageRgb8(pixels) => {
-            rest.write::<_, _, RGB8>(encoder.new_image(width, height)?, pixels, false)?
-        }
-        DynamicImage::ImageRgb16(pixels) => {
-            rest.write::<_, _, RGB16>(encoder.new_image(width, height)?, pixels, false)?
-        }
-        DynamicImage::ImageRgba8(pixels) => {
-            rest.write::<_, _, RGBA8>(encoder.new_image(width, height)?, pixels, true)?
-        }
-        DynamicImage::ImageRgba16(pixels) => {
-            rest.write::<_, _, RGBA16>(encoder.new_image(width, height)?, pixels, true)?
-        }
-        other => return Err(format!("TIFF takes no {:?}", other.color()).into()),
-    }
+        DynamicImage::ImageLuma8(pixels) => rest.write(encoder.new_image::<Gray8>(width, height)?, pixels, false),
+        DynamicImage::ImageLuma16(pixels) => rest.write(encoder.new_image::<Gray16>(width, height)?, pixels, false),
+        DynamicImage::ImageRgb8(pixels) => rest.write(encoder.new_image::<RGB8>(width, height)?, pixels, false),
+        DynamicImage::ImageRgb16(pixels) => rest.write(encoder.new_image::<RGB16>(width, height)?, pixels, false),
+        DynamicImage::ImageRgba8(pixels) => rest.write(encoder.new_image::<RGBA8>(width, height)?, pixels, true),
+        DynamicImage::ImageRgba16(pixels) => rest.write(encoder.new_image::<RGBA16>(width, height)?, pixels, true),
+        other => Err(format!("TIFF takes no {:?}", other.color()).into()),
+    }?;
     Ok(file.into_inner())
 }
 

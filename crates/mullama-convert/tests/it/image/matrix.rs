@@ -91,7 +91,8 @@ fn sixteen_bits_stay_sixteen_between_png_and_tiff() {
             let config = ConversionConfig::new().effort(effort).overwrite(true);
             let tiff = folder.path().join(format!("{name}.tiff"));
             let report = converter.convert_file_blocking(&source, &tiff, &config).unwrap();
-            assert_eq!((report.output.bits, &report.warnings), (16, &vec![]));
+            let reduced = |warning: &ImageWarning| matches!(warning, ImageWarning::DepthReduced { .. });
+            assert!(report.output.bits == 16 && !report.warnings.iter().any(reduced), "{report:?}");
             assert!(before == pixels(&tiff, &[]), "{name} to TIFF, {effort:?}");
             let back = folder.path().join(format!("{name}-back.png"));
             converter.convert_file_blocking(&tiff, &back, &config).unwrap();

@@ -289,3 +289,20 @@ fn exif_tells_the_new_size_and_shows_no_old_thumbnail() {
         );
     }
 }
+
+#[test]
+fn text_that_is_left_out_is_told() {
+    let scene = Scene::opaque();
+    for name in ["said.jpg", "said.png", "said.gif"] {
+        let input = scene.made(name, &["-define", "png:exclude-chunks=date,tIME", "-set", "comment", "twelve bytes"]);
+        let report = ImageConverter::new().convert_file_blocking(
+            &input,
+            scene.path("out.bmp"),
+            &ConversionConfig::new().overwrite(true),
+        );
+        let report = report.unwrap();
+        let told =
+            |warning: &ImageWarning| matches!(warning, ImageWarning::Dropped { what: Metadata::Text, bytes: 12.., .. });
+        assert!(report.warnings.iter().any(told), "{name}: {:?}", report.warnings);
+    }
+}
