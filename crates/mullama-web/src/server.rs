@@ -172,7 +172,9 @@ impl Server {
             tracing::warn!(connections = open.len(), "the time for shutting down is over; what still runs is ended");
         }
         if let Some(state) = &state {
-            let ended = timeout(BACKEND_PATIENCE, state.backend().shutdown(Duration::ZERO)).await;
+            // Where all is answered it has nothing left to do, and the time to say so.
+            let left = if in_time { BACKEND_PATIENCE / 2 } else { Duration::ZERO };
+            let ended = timeout(BACKEND_PATIENCE, state.backend().shutdown(left)).await;
             if ended.is_err() {
                 tracing::warn!("the backend has not shut down in time");
             }
