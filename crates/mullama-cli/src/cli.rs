@@ -1,6 +1,7 @@
 //! The command line: commands and their flags.
 
 pub(crate) mod bench;
+pub(crate) mod convert;
 pub(crate) mod model;
 mod number;
 pub(crate) mod sampling;
@@ -21,7 +22,8 @@ use sampling::SamplingArgs;
 use crate::error::Result;
 use crate::input::read_file;
 
-/// Text from local models: generate, chat, serve, tokenize, embed, rank, inspect, quantize, measure.
+/// Text from local models: generate, chat, serve, tokenize, embed, rank, inspect, quantize, measure; sound and pictures into
+/// other formats.
 #[derive(Debug, Parser)]
 #[command(name = "mullama", bin_name = "mullama", version, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Cli {
@@ -64,6 +66,10 @@ pub(crate) enum Command {
     Info(Info),
     /// Write a model in a smaller number format
     Quantize(Quantize),
+    /// Sound and pictures into other formats
+    Convert(Box<convert::Convert>),
+    /// What files of sound and pictures hold
+    Probe(convert::Probe),
     /// Measure the engine, alone or against a server
     Bench(Box<bench::Bench>),
     /// The devices that models can run on

@@ -3,10 +3,12 @@
 mod bench;
 mod chat;
 mod completions;
+mod convert;
 mod devices;
 mod embed;
 mod info;
 mod man;
+mod probe;
 mod quantize;
 mod rerank;
 mod run;
@@ -30,6 +32,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<()> {
         Command::Rerank(args) => rerank::run(&args, ui),
         Command::Info(args) => info::run(&args, ui),
         Command::Quantize(args) => quantize::run(&args, ui),
+        Command::Convert(args) => convert::run(&args, ui),
+        Command::Probe(args) => probe::run(&args, ui),
         Command::Bench(args) => bench::run(&args, ui),
         Command::Devices(args) => devices::run(&args, ui),
         Command::Completions(args) => completions::run(&args),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use mullama::{AsyncError, WebError};
+use mullama::{AsyncError, ConvertError, WebError};
 use mullama_core::ErrorKind;
 use rustyline::error::ReadlineError;
 
@@ -22,6 +22,12 @@ pub(crate) enum Error {
     Async(AsyncError),
     /// Of the server.
     Web(WebError),
+    /// Of a conversion.
+    Convert(ConvertError),
+    /// Some files failed; what went wrong was told beside each. The class is that of the first.
+    Files { failed: usize, of: usize, kind: ErrorKind },
+    /// Ctrl-C ended the work before all files were done.
+    Stopped { files: usize },
     /// The server's time to end was over before all answers were given.
     Cut,
     /// The arguments or the input cannot be used.
@@ -54,6 +60,9 @@ impl Error {
             Self::Core(error) => error.kind(),
             Self::Async(error) => error.kind(),
             Self::Web(error) => error.kind(),
+            Self::Convert(error) => error.kind(),
+            Self::Files { kind, .. } => *kind,
+            Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Cut => ErrorKind::Cancelled,
             Self::NoFile { .. } => ErrorKind::NotFound,
             Self::Usage { .. } | Self::Json { .. } => ErrorKind::InvalidInput,
@@ -69,18 +78,7 @@ impl Error {
 
     /// The message with its causes, in one line.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}: {more}");
-            }
-            cause = error.source();
-        }
-        // What comes from a file or from llama.cpp may hold anything.
-        let words = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty());
-        words.collect::<Vec<_>>().join(" ")
+        chain(self)
     }
 
     /// What the user can do about it.
@@ -93,12 +91,29 @@ impl Error {
             Self::Network { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("is the server running?")
             }
-            Self::Async(_) => None,
+            Self::Async(_) | Self::Convert(_) | Self::Files { .. } => None,
+            Self::Stopped { .. } => Some("--resume goes on where it was"),
             Self::Cut => Some("--shutdown-timeout gives them more time"),
             Self::Json { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::Editor(_) => None,
             Self::Network { .. } | Self::Refused { .. } => None,
         }
     }
+}
+
+/// The message of any error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    // What comes from a file or from llama.cpp may hold anything.
+    let words = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for Error {
@@ -107,6 +122,9 @@ impl fmt::Display for Error {
             Self::Core(error) => f.write_str(&wording::text(error)),
             Self::Async(error) => error.fmt(f),
             Self::Web(error) => f.write_str(&wording::web_text(error)),
+            Self::Convert(error) => error.fmt(f),
+            Self::Files { failed, of, .. } => write!(f, "{failed} of {of} files failed"),
+            Self::Stopped { files } => write!(f, "stopped before {files} files were done"),
             Self::Cut => f.write_str("the time to end was over, and answers were cut"),
             Self::Usage { problem, .. } => f.write_str(problem),
             Self::NoFile { path, .. } => write!(f, "cannot read `{}`: there is no such file", path.display()),
@@ -126,9 +144,10 @@ impl std::error::Error for Error {
             Self::Core(error) => error.source(),
             Self::Async(error) => error.source(),
             Self::Web(error) => error.source(),
+            Self::Convert(error) => error.source(),
             Self::Usage { .. } | Self::NoFile { .. } => None,
             Self::Json { source, .. } => Some(source),
-            Self::Refused { .. } | Self::Cut => None,
+            Self::Refused { .. } | Self::Cut | Self::Files { .. } | Self::Stopped { .. } => None,
             Self::Stdin(source) | Self::Stdout(source) | Self::Network { source, .. } => Some(source),
             Self::Editor(source) => Some(source),
         }

@@ -88,6 +88,11 @@ impl Ui {
         }
     }
 
+    /// Does somebody see a bar?
+    pub(crate) fn shows_bars(&self) -> bool {
+        self.terminal && !self.quiet
+    }
+
     /// Does somebody see the model's thoughts?
     pub(crate) fn shows_thoughts(&self) -> bool {
         self.terminal && !self.quiet

@@ -13,6 +13,10 @@ pub enum MullamaError {
     #[cfg(feature = "async")]
     #[error(transparent)]
     Async(#[from] mullama_async::Error),
+    /// Of a conversion.
+    #[cfg(feature = "format-conversion")]
+    #[error(transparent)]
+    Convert(#[from] mullama_convert::Error),
     /// Of the server.
     #[cfg(feature = "web")]
     #[error(transparent)]
@@ -27,6 +31,8 @@ impl MullamaError {
             Self::Core(error) => error.kind(),
             #[cfg(feature = "async")]
             Self::Async(error) => error.kind(),
+            #[cfg(feature = "format-conversion")]
+            Self::Convert(error) => error.kind(),
             #[cfg(feature = "web")]
             Self::Web(error) => error.kind(),
         }

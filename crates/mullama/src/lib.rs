@@ -34,7 +34,7 @@
 //! | `parallel` | Batches of prompts and texts in order, prepared on many threads (rayon), computed by one engine. |
 //! | `multimodal` | Pictures, sounds and video in prompts (not filled yet). |
 //! | `streaming-audio` | Capture, voice activity, noise reduction (not filled yet). |
-//! | `format-conversion` | Audio and image formats (not filled yet). |
+//! | `format-conversion` | Sound and pictures in every format: files, streams, batches. |
 //! | `whisper` | whisper.cpp, linked on llama.cpp's ggml; transcription is not filled yet. Outside of this workspace it needs one line of set-up. |
 //! | `tts` | Speech from text (not filled yet). |
 //! | `config` | Layered configuration (not filled yet). |
@@ -64,11 +64,20 @@ pub use mullama_async::{
     Backoff, JobHandle, MullamaRuntime, RestartPolicy, RuntimeBuilder, RuntimeMetrics, ShutdownReport, TaskContext,
     TaskId, TaskManager, TaskReport, TaskResult, TaskState, TaskStatus,
 };
+#[cfg(feature = "format-conversion")]
+pub use mullama_convert::{
+    AudioConverter, AudioFormatType, BatchConverter, ConversionConfig, Error as ConvertError, ImageConverter,
+    ImageFormatType, StreamingConverter,
+};
 pub use mullama_core::*;
 #[cfg(feature = "web")]
 pub use mullama_web::{
     ApiError, AppState, EmbeddingTokens, Error as WebError, Server, ServerConfig, WebConfig, create_router,
 };
+
+/// Sound and pictures in every format; see the crate `mullama-convert`.
+#[cfg(feature = "format-conversion")]
+pub use mullama_convert as convert;
 
 /// Sound; see the crate `mullama-audio`.
 #[cfg(feature = "streaming-audio")]

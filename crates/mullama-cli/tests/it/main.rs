@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod convert;
 mod failures;
 mod machine;
 mod models;
