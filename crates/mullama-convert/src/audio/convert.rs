@@ -1,5 +1,6 @@
 //! Converts files and sound in memory.
 
+mod copy;
 mod pairs;
 mod whole;
 

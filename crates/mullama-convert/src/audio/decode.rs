@@ -5,6 +5,7 @@ mod codec;
 pub(crate) mod edit;
 mod open;
 mod opus;
+mod units;
 
 use symphonia::core::errors::Error as MediaError;
 use symphonia::core::formats::FormatReader;
@@ -12,6 +13,7 @@ use symphonia::core::formats::FormatReader;
 pub(crate) use self::aac::RATES as AAC_RATES;
 pub(crate) use self::codec::Codec;
 use self::codec::{Damage, PacketDecoder};
+pub(crate) use self::units::Units;
 use super::options::AudioFormatType;
 use super::pcm::{Samples, Spec};
 use super::report::{AudioInfo, AudioWarning};
@@ -35,6 +37,8 @@ pub(crate) struct Decoder {
     damaged: Damaged,
     health: Health,
     warnings: Vec<AudioWarning>,
+    /// Whether the file may end anywhere.
+    open_ended: bool,
     finished: bool,
 }
 
@@ -225,6 +229,13 @@ impl Decoder {
                     return Err(self.corrupt(format!("{} of {expected} frames are missing", expected - got)));
                 }
                 self.warnings.push(AudioWarning::Truncated { expected, got });
+            }
+            None if self.health.ended_early && !self.open_ended => {
+                if refuse {
+                    return Err(Error::Truncated { what: "the last packet", expected: 1, got: 0 });
+                }
+                let (of, problem) = (self.health.packets + 1, "the file ends within a packet".to_owned());
+                self.warnings.push(AudioWarning::Damaged { packets: 1, of, problem });
             }
             _ if verified == Some(false) => {
                 self.warnings.push(AudioWarning::ChecksumMismatch { checksum: "MD5 of the samples" });

@@ -6,10 +6,12 @@ mod mp3;
 mod mp4;
 mod opus;
 mod plan;
+mod units;
 mod vorbis;
 mod wav;
 
 pub(crate) use self::plan::Target;
+pub(crate) use self::units::{AdtsUnits, UnitWriter};
 use super::options::{AudioFormatType, BitDepth};
 use super::sink::Sink;
 use super::tags::Tags;

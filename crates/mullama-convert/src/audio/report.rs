@@ -48,6 +48,8 @@ pub enum Method {
     /// The file had the target's format and nothing was to be changed: its bytes were copied, after it was decoded once to
     /// see that it is whole.
     Copied,
+    /// The coded sound was put into another container as it is, after it was decoded once to see that it is whole.
+    Remuxed,
     /// Every sample is the source's, bit for bit.
     Lossless,
     /// Decoded, perhaps changed, and encoded.

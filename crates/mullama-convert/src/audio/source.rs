@@ -78,6 +78,11 @@ impl Source {
         })
     }
 
+    /// The same, so that it seems impossible to go back: a demuxer then does not look for an end that may be damaged.
+    pub(crate) fn forward(self) -> Self {
+        Self { media: Box::new(Forward { reader: self.media, left: u64::MAX, limit: u64::MAX }), ..self }
+    }
+
     fn seekable<R: Read + Seek>(
         reader: &mut R,
         len: u64,

@@ -41,7 +41,7 @@ pub(crate) fn tail<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<WaveT
 }
 
 /// Lengths from here on mean "not known": sox writes 0x7ffff000 and some, ffmpeg 0xffffffff.
-const STREAMED: u64 = 0x7fff_0000;
+pub(crate) const STREAMED: u64 = 0x7fff_0000;
 
 /// Chunks that are looked at: no file has so many, and a hostile one must not keep us.
 const MAX_CHUNKS: usize = 4096;

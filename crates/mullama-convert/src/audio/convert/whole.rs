@@ -1,25 +1,23 @@
 //! Whole files: opened, perhaps listened to, converted or copied, put in place.
 
 use std::any::Any;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Seek as _;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
-use lofty::prelude::TaggedFileExt as _;
 use mullama_core::AudioBuffer;
 
-use super::ConvertedAudio;
+use super::{ConvertedAudio, copy};
 use crate::audio::decode::{Codec, Decoder, Facts};
 use crate::audio::encode::Target;
 use crate::audio::file::{Partial, failed, refuse_same};
 use crate::audio::options::AudioFormatType;
 use crate::audio::pcm::{MAX_CHANNELS, Samples, Spec};
 use crate::audio::pipeline::{self, AudioProgress, BlockSource, Outcome, Plan};
-use crate::audio::report::{AudioInfo, AudioReport, AudioWarning, Method};
+use crate::audio::report::{AudioInfo, AudioReport, AudioWarning};
 use crate::audio::sink::Sink;
 use crate::audio::source::Source;
 use crate::audio::stages::Stages;
@@ -27,7 +25,7 @@ use crate::audio::tags::Tags;
 use crate::config::{ConversionConfig, MetadataPolicy};
 use crate::error::{Error, Result};
 
-type Progress<'a> = &'a mut dyn FnMut(AudioProgress) -> ControlFlow<()>;
+pub(super) type Progress<'a> = &'a mut dyn FnMut(AudioProgress) -> ControlFlow<()>;
 
 /// What is converted.
 pub(super) enum Input<'a> {
@@ -46,7 +44,7 @@ impl Input<'_> {
         Ok(Box::new(Decoder::open(source, config)?))
     }
 
-    fn tags(&self, config: &ConversionConfig) -> (Tags, Option<AudioWarning>) {
+    pub(super) fn tags(&self, config: &ConversionConfig) -> (Tags, Option<AudioWarning>) {
         match self {
             _ if config.metadata == MetadataPolicy::Strip => (Tags::default(), None),
             Self::File(path) => Tags::file(path, &config.limits),
@@ -83,13 +81,18 @@ pub(super) fn to_file(
     let partial = Partial::new(output, config.existing)?;
     let mut report = guarded(&source, || {
         let target = Target::plan(format, first.facts(), &config.audio)?;
-        if unchanged(first.facts(), &target, config) {
-            if let Some(report) = copied(first, &partial, input, config, &mut *progress)? {
-                return Ok(report);
-            }
-            return converted(&source, None, format, config, Sink::file(partial.handle()?), progress).map(|(r, _)| r);
+        let files = copy::Files { path: input, partial: &partial, target: &target };
+        let mut open = Some(first);
+        if let Some(way) = open.as_ref().and_then(|first| copy::shortcut(first.facts(), &target, config))
+            && let Some(first) = open.take()
+            && let Some(report) = copy::taken(way, first, &files, config, &mut *progress)?
+        {
+            return Ok(report);
         }
-        converted(&source, Some(first), format, config, Sink::file(partial.handle()?), progress).map(|(r, _)| r)
+        let mut file = partial.handle()?;
+        // A shortcut that turned out to be none may have written something.
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed("write", output))?;
+        converted(&source, open, (format, config), Sink::file(file), progress).map(|(report, _)| report)
     })
     .map_err(|error| match error {
         // What the sink could not write has no path of its own.
@@ -111,7 +114,7 @@ pub(super) fn to_memory(
     let started = Instant::now();
     guarded(input, || {
         let sink = Sink::memory(config.limits.max_audio_bytes);
-        let (mut report, bytes) = converted(input, None, format, config, sink, progress)?;
+        let (mut report, bytes) = converted(input, None, (format, config), sink, progress)?;
         report.elapsed = started.elapsed();
         Ok(ConvertedAudio { bytes: bytes.into(), report })
     })
@@ -156,8 +159,7 @@ pub(super) fn samples(input: &Input<'_>, config: &ConversionConfig, progress: Pr
 fn converted<'a>(
     input: &'a Input<'_>,
     open: Option<Box<dyn BlockSource + 'a>>,
-    format: AudioFormatType,
-    config: &ConversionConfig,
+    (format, config): (AudioFormatType, &ConversionConfig),
     sink: Sink,
     progress: Progress<'_>,
 ) -> Result<(AudioReport, Vec<u8>)> {
@@ -179,83 +181,6 @@ fn converted<'a>(
     warnings.extend(limited);
     let elapsed = std::time::Duration::ZERO;
     Ok((AudioReport { input, output, method, gain_db, warnings, elapsed }, bytes))
-}
-
-/// Whether the file has the target's format and nothing is to be changed about the sound.
-fn unchanged(facts: &Facts, target: &Target, config: &ConversionConfig) -> bool {
-    let audio = &config.audio;
-    let depth = match (facts.format, audio.bits) {
-        (Some(AudioFormatType::WAV | AudioFormatType::FLAC), Some(bits)) => facts.codec.bits == Some(bits.bits()),
-        _ => true,
-    };
-    facts.format == Some(target.format)
-        && facts.spec == target.spec
-        && depth
-        && audio.bitrate.is_none()
-        && audio.quality.is_none()
-        && !pipeline::listens(config)
-}
-
-/// Copies a file after decoding it once to see that it is whole. `None` if it is not as its own format wants it, so that it
-/// is better written anew.
-fn copied(
-    mut source: Box<dyn BlockSource + '_>,
-    partial: &Partial,
-    path: &Path,
-    config: &ConversionConfig,
-    progress: Progress<'_>,
-) -> Result<Option<AudioReport>> {
-    let mut block = Samples::Float(Vec::new());
-    let facts = source.facts().clone();
-    let (mut frames, mut position) = (0, 0u64);
-    while source.next_block(&mut block)? {
-        if let Samples::Float(samples) = &block
-            && let Some(at) = samples.iter().position(|sample| !sample.is_finite())
-        {
-            let first_frame = position + (at / usize::from(facts.spec.channels)) as u64;
-            return match config.damaged {
-                crate::config::Damaged::Refuse => Err(Error::NonFiniteSamples { first_frame }),
-                crate::config::Damaged::Accept => Ok(None),
-            };
-        }
-        position += (block.len() / usize::from(facts.spec.channels)) as u64;
-        frames = position;
-        if progress(AudioProgress { frames, of: facts.guessed }).is_break() {
-            return Err(Error::Cancelled);
-        }
-    }
-    let warnings = source.take_warnings();
-    if warnings.iter().any(|warning| !matches!(warning, AudioWarning::ExtensionMismatch { .. })) {
-        return Ok(None);
-    }
-    let mut from = File::open(path).map_err(failed("open", path))?;
-    let mut to = partial.handle()?;
-    let limit = config.limits.max_input_bytes;
-    let bytes = io::copy(&mut from.by_ref().take(limit), &mut to).map_err(failed("write", partial.path()))?;
-    if config.metadata == MetadataPolicy::Strip {
-        strip(partial.path())?;
-    }
-    let input = source.info();
-    tracing::debug!(frames, bytes, "copied");
-    let output = AudioInfo { bytes, ..input.clone() };
-    let elapsed = std::time::Duration::ZERO;
-    Ok(Some(AudioReport { input, output, method: Method::Copied, gain_db: 0.0, warnings, elapsed }))
-}
-
-/// Takes all tags out of a file.
-fn strip(path: &Path) -> Result<()> {
-    let failed = |error: lofty::error::FileEncodingError| Error::Tags { action: "remove", source: Box::new(error) };
-    let options = lofty::config::ParseOptions::new().read_properties(false);
-    let probe =
-        lofty::probe::Probe::open(path).and_then(|probe| probe.options(options).guess_file_type().map_err(Into::into));
-    let Ok(Ok(file)) = probe.map(lofty::probe::Probe::read) else {
-        // What lofty cannot read has no tags that a player could show.
-        return Ok(());
-    };
-    for tag in file.tags() {
-        tag.tag_type().remove_from_path(path, lofty::config::WriteOptions::default()).map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// Sound in memory as a source.

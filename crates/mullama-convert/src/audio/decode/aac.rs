@@ -56,7 +56,7 @@ fn fresh(config: &[u8]) -> syom::Result<syom::Decoder> {
 }
 
 /// The configuration that an ADTS header stands for: AAC-LC, its rate, its channels.
-fn from_header(params: &AudioCodecParameters) -> Result<Vec<u8>> {
+pub(super) fn from_header(params: &AudioCodecParameters) -> Result<Vec<u8>> {
     let rate = params.sample_rate.unwrap_or(0);
     let index = RATES.iter().position(|known| *known == rate).and_then(|index| u8::try_from(index).ok());
     let index = index.ok_or(Error::InvalidSampleRate { rate })?;

@@ -32,6 +32,9 @@ impl TrackEdit {
             return (skip, None);
         }
         let listed = scaled(self.duration, self.movie_scale);
+        if self.movie_scale >= rate {
+            return (skip, Some(listed));
+        }
         let tick = u64::from(rate.div_ceil(self.movie_scale));
         let rest = coded.map(|ticks| scaled(ticks, self.media_scale).saturating_sub(skip));
         // A movie's tick is often a millisecond: too coarse for the last frames. Where what is coded agrees within a tick,
@@ -154,6 +157,9 @@ mod tests {
         let edit =
             TrackEdit { track: 1, media_time: 1024, duration: 2_646_000, movie_scale: 44_100, media_scale: 44_100 };
         assert_eq!(edit.frames(44_100, Some(2_648_064)), (1024, Some(2_646_000)));
+        // One frame less than what is coded is one frame less where the movie ticks with every frame.
+        let edit = TrackEdit { duration: 1023, ..edit };
+        assert_eq!(edit.frames(44_100, Some(2_048)), (1024, Some(1023)));
         assert_eq!(TrackEdit::default().frames(44_100, None), (0, None));
     }
 

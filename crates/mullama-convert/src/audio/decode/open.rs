@@ -7,7 +7,7 @@ use symphonia::core::common::Limit;
 use symphonia::core::errors::Error as MediaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
 use super::codec::{self, PacketDecoder, Wish};
@@ -17,22 +17,18 @@ use crate::audio::options::AudioFormatType;
 use crate::audio::pcm::{MAX_CHANNELS, Samples, Spec};
 use crate::audio::report::AudioWarning;
 use crate::audio::source::{Source, TooLong};
-use crate::config::ConversionConfig;
+use crate::audio::wave::STREAMED;
+use crate::config::{ConversionConfig, Damaged};
 use crate::error::{Error, Media, Result};
 
 impl Decoder {
     /// Opens a source and decodes its first block. Codecs that have integers give integers.
-    pub(crate) fn open(source: Source, config: &ConversionConfig) -> Result<Self> {
-        let head = source.head.clone();
-        let stream = MediaSourceStream::new(source.media, MediaSourceStreamOptions::default());
-        let bytes = usize::try_from(config.limits.max_metadata_bytes).unwrap_or(usize::MAX);
-        let metadata =
-            MetadataOptions::default().limit_tag_bytes(Limit::Maximum(bytes)).limit_visual_bytes(Limit::Maximum(bytes));
-        let demuxer = symphonia::default::get_probe()
-            .probe(&Hint::new(), stream, FormatOptions::default(), metadata)
-            .map_err(|error| unreadable(error, &head))?;
+    pub(crate) fn open(mut source: Source, config: &ConversionConfig) -> Result<Self> {
+        if config.damaged == Damaged::Accept && source.head.starts_with(b"OggS") {
+            source = source.forward();
+        }
+        let (demuxer, track) = demux(source.media, &source.head, config)?;
         let container = demuxer.format_info().short_name;
-        let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?.clone();
         let params = audio(&track)?;
         let adts = container == "aac";
         // Without the encoder's delay the number of frames is a guess, which must not cut anything off.
@@ -62,6 +58,7 @@ impl Decoder {
             damaged: config.damaged,
             health: Health::default(),
             warnings: Vec::new(),
+            open_ended: false,
             finished: false,
         };
         this.first_block(exact, params)?;
@@ -75,10 +72,15 @@ impl Decoder {
             this.skip = track.delay.unwrap_or(0).into();
         }
         this.lengths(container, &track, params);
-        if source.tail.unknown_length {
+        // A WAV that came through a pipe cannot know its length.
+        let frame = u64::from(this.facts.spec.channels) * u64::from(codec.bits.unwrap_or(8).div_ceil(8));
+        let streamed = |frames: u64| container == "wave" && frames.saturating_mul(frame) >= STREAMED - frame;
+        if source.tail.unknown_length || this.facts.announced.is_some_and(streamed) {
             (this.facts.announced, this.facts.guessed) = (None, None);
             this.warnings.push(AudioWarning::UnknownLength);
+            this.open_ended = true;
         }
+        this.open_ended |= matches!(container, "caf" | "matroska");
         if source.tail.trailing > 0 {
             this.warnings.push(AudioWarning::TrailingData { bytes: source.tail.trailing });
         }
@@ -178,6 +180,23 @@ impl Decoder {
     }
 }
 
+/// Finds out what a file is, and its track of sound.
+pub(super) fn demux(
+    media: Box<dyn MediaSource>,
+    head: &[u8],
+    config: &ConversionConfig,
+) -> Result<(Box<dyn FormatReader>, Track)> {
+    let stream = MediaSourceStream::new(media, MediaSourceStreamOptions::default());
+    let bytes = usize::try_from(config.limits.max_metadata_bytes).unwrap_or(usize::MAX);
+    let metadata =
+        MetadataOptions::default().limit_tag_bytes(Limit::Maximum(bytes)).limit_visual_bytes(Limit::Maximum(bytes));
+    let demuxer = symphonia::default::get_probe()
+        .probe(&Hint::new(), stream, FormatOptions::default(), metadata)
+        .map_err(|error| unreadable(error, head))?;
+    let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?.clone();
+    Ok((demuxer, track))
+}
+
 /// The track and decoder of the next link of a chained file.
 pub(super) fn link(demuxer: &dyn FormatReader, facts: &Facts) -> Result<(u32, Box<dyn PacketDecoder>)> {
     let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?;
@@ -202,7 +221,7 @@ pub(super) fn io(source: io::Error) -> Error {
     }
 }
 
-fn audio(track: &Track) -> Result<&AudioCodecParameters> {
+pub(super) fn audio(track: &Track) -> Result<&AudioCodecParameters> {
     track.codec_params.as_ref().and_then(|params| params.audio()).ok_or(Error::NoAudioTrack)
 }
 

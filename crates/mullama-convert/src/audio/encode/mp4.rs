@@ -5,7 +5,7 @@ use crate::audio::pcm::Spec;
 use crate::audio::sink::Sink;
 use crate::error::{Error, Result};
 
-pub(super) struct Mp4 {
+pub(crate) struct Mp4 {
     sink: Sink,
     spec: Spec,
     /// The `AudioSpecificConfig`.

@@ -13,15 +13,26 @@ fn encode(input: &Path, output: PathBuf, args: &[&str]) -> PathBuf {
     output
 }
 
-fn check(path: &Path, least: f64) {
+/// Decodes and compares with what ffmpeg hears. Where the format knows its length it must be `frames`.
+fn check(path: &Path, frames: Option<usize>, least: f64) {
     let what = path.file_name().unwrap().to_string_lossy().into_owned();
     let ours = AudioConverter::new().load_blocking(path, &ConversionConfig::default());
     let ours = ours.unwrap_or_else(|error| panic!("{what}: {error}"));
     let (theirs, rate, channels) = ffmpeg(path);
     assert_eq!((ours.sample_rate, ours.channels), (rate, channels), "{what}");
-    assert_eq!(ours.samples.len(), theirs.len(), "{what}: frames");
+    assert_eq!(ours.frames(), frames.unwrap_or(ours.frames()), "{what}");
+    // ffmpeg 5.1 plays the last packet of M4A whole.
+    let more = if what.ends_with(".m4a") { 1_023 } else { 0 };
+    // And of short Vorbis files, its own too, it drops the first 128 frames.
+    let dropped = ours.samples.len().checked_sub(theirs.len()).filter(|_| what.ends_with(".ogg"));
+    let ours = match dropped {
+        Some(samples) if samples == 128 * usize::from(channels) => ours.samples[samples..].to_vec(),
+        _ => ours.samples,
+    };
+    let surplus = theirs.len().checked_sub(ours.len()).map(|samples| samples / usize::from(channels));
+    assert!(surplus.is_some_and(|surplus| surplus <= more), "{what}: {} and {}", ours.len(), theirs.len());
     for index in 0..usize::from(channels) {
-        let (a, b) = (channel(&theirs, channels, index), channel(&ours.samples, channels, index));
+        let (a, b) = (channel(&theirs, channels, index), channel(&ours, channels, index));
         let noise = snr(&a, &b);
         assert!(noise > least, "{what}, channel {index}: {noise:.1} dB, lag {:?}", lag(&a, &b));
     }
@@ -33,25 +44,27 @@ fn what_ffmpeg_writes_we_decode_as_it_does() {
     for rate in RATES {
         for channels in [1, 2, 6] {
             let name = format!("in-{rate}-{channels}");
-            let (input, _) = wav(folder.path(), &name, rate, channels, &sound(rate, channels, rate as usize + 333));
+            let length = rate as usize + 333;
+            let (input, _) = wav(folder.path(), &name, rate, channels, &sound(rate, channels, length));
+            let length = Some(length);
             let path = |extension: &str| folder.path().join(format!("{name}.{extension}"));
-            check(&input, 120.0);
-            check(&encode(&input, path("flac"), &[]), 120.0);
+            check(&input, length, 120.0);
+            check(&encode(&input, path("flac"), &[]), length, 120.0);
             if channels <= 2 && rate <= 48_000 {
-                check(&encode(&input, path("mp3"), &["-c:a", "libmp3lame", "-b:a", "128k"]), 80.0);
+                check(&encode(&input, path("mp3"), &["-c:a", "libmp3lame", "-b:a", "128k"]), length, 80.0);
             }
             if rate >= 16_000 {
-                check(&encode(&input, path("ogg"), &["-c:a", "libvorbis", "-q:a", "6"]), 80.0);
+                check(&encode(&input, path("ogg"), &["-c:a", "libvorbis", "-q:a", "6"]), length, 80.0);
             }
             // Noise substitution is random by design: the encoder is told to do without.
-            check(&encode(&input, path("m4a"), &["-c:a", "aac", "-aac_pns", "0"]), 80.0);
-            check(&encode(&input, path("aac"), &["-c:a", "aac", "-aac_pns", "0"]), 80.0);
+            check(&encode(&input, path("m4a"), &["-c:a", "aac", "-aac_pns", "0"]), length, 80.0);
+            check(&encode(&input, path("aac"), &["-c:a", "aac", "-aac_pns", "0"]), None, 80.0);
             if rate == 48_000 {
-                check(&encode(&input, path("opus"), &["-c:a", "libopus"]), 40.0);
-                check(&encode(&input, path("mka"), &["-c:a", "flac"]), 120.0);
+                check(&encode(&input, path("opus"), &["-c:a", "libopus"]), length, 40.0);
+                check(&encode(&input, path("mka"), &["-c:a", "flac"]), length, 120.0);
             }
-            check(&encode(&input, path("aiff"), &[]), 120.0);
-            check(&encode(&input, path("f32.wav"), &["-c:a", "pcm_f32le"]), 120.0);
+            check(&encode(&input, path("aiff"), &[]), length, 120.0);
+            check(&encode(&input, path("f32.wav"), &["-c:a", "pcm_f32le"]), length, 120.0);
         }
     }
 }
@@ -62,7 +75,7 @@ fn lame_and_opusenc_are_read_in_their_exact_length() {
     let (input, samples) = wav(folder.path(), "in", 44_100, 2, &sound(44_100, 2, 55_555));
     let mp3 = folder.path().join("lame.mp3");
     run("lame", &["--quiet", "-V", "2", input.to_str().unwrap(), mp3.to_str().unwrap()]);
-    check(&mp3, 80.0);
+    check(&mp3, Some(55_555), 80.0);
     let ours = AudioConverter::new().load_blocking(&mp3, &ConversionConfig::default()).unwrap();
     assert_eq!(ours.frames(), 55_555);
     assert_eq!(lag(&channel(&samples, 2, 0), &channel(&ours.samples, 2, 0)).0, 0);
@@ -95,8 +108,9 @@ fn aac_with_noise_substitution_has_the_right_length_place_and_bands() {
     let m4a = encode(&input, folder.path().join("pns.m4a"), &["-c:a", "aac", "-b:a", "48k", "-aac_pns", "1"]);
     let ours = AudioConverter::new().load_blocking(&m4a, &ConversionConfig::default()).unwrap();
     let (theirs, _, _) = ffmpeg(&m4a);
-    assert_eq!(ours.samples.len(), theirs.len());
-    let (a, b) = (channel(&theirs, 2, 0), channel(&ours.samples, 2, 0));
+    let frames = ours.frames();
+    assert_eq!(frames, 132_300);
+    let (a, b) = (channel(&theirs[..frames * 2], 2, 0), channel(&ours.samples, 2, 0));
     assert_eq!(lag(&a, &b).0, 0);
     let energy = |samples: &[f32]| samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>();
     // First differences weigh high frequencies, sums low ones.
@@ -151,7 +165,8 @@ fn every_pair_of_formats_goes_through_us() {
             let copied = report.method == mullama_convert::Method::Copied;
             let steps = if copied { adts.min(1) } else { adts };
             let got = heard.len() / 2;
-            assert!((frames..=frames + steps * 2_112).contains(&got), "{from} to {to}: {got}");
+            let last = if to == AudioFormatType::M4A { 1_023 } else { 0 };
+            assert!((frames..=frames + steps * 2_112 + last).contains(&got), "{from} to {to}: {got}");
             let (shift, likeness) = lag(&left, &channel(&heard, 2, 0));
             assert_eq!(shift, isize::try_from(steps).unwrap() * 1_024, "{from} to {to}");
             assert!(likeness > 0.99, "{from} to {to}: {likeness}");

@@ -22,7 +22,9 @@ pub(super) fn sound(rate: u32, channels: u16, frames: usize) -> Vec<f32> {
     let mut held = vec![0.0f64; usize::from(channels)];
     let mut samples = Vec::with_capacity(frames * usize::from(channels));
     for at in 0..frames {
-        let time = at as f64 / f64::from(rate);
+        let clock = at as f64 / f64::from(rate);
+        // The tones glide, so that the sound is like itself in one place only.
+        let time = clock + 0.05 * (2.1 * clock).sin() + 0.02 * (5.3 * clock).sin();
         for channel in 0..channels {
             let root = 220.0 * 1.189_207_f64.powi(i32::from(channel));
             let tone = |ratio: f64| (time * root * ratio * std::f64::consts::TAU).sin();

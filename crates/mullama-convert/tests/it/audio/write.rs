@@ -1,6 +1,6 @@
 //! What we write, ffmpeg reads: exact length, nothing late, little noise.
 
-use mullama_convert::{AudioFormatType, AudioWarning, BitDepth, ConversionConfig, Method};
+use mullama_convert::{AudioConverter, AudioFormatType, AudioWarning, BitDepth, ConversionConfig, Method};
 
 use super::tools::{RATES, channel, convert, ffmpeg, lag, run, snr, sound, takes, wav};
 
@@ -28,8 +28,12 @@ fn ffmpeg_reads_all_that_we_write_in_its_exact_length() {
                 let scale = out_rate / rate;
                 assert_eq!(out_rate, if format == AudioFormatType::OPUS { 48_000 } else { rate }, "{what}");
                 let got = heard.len() / usize::from(channels) / scale as usize;
-                // ADTS has no way to say where the sound begins and ends.
-                let (late, most) = if format == AudioFormatType::AAC { (1024, 2112) } else { (0, 0) };
+                // ADTS has no way to say where the sound begins and ends; of M4A ffmpeg 5.1 plays the last packet whole.
+                let (late, most) = match format {
+                    AudioFormatType::AAC => (1024, 2112),
+                    AudioFormatType::M4A => (0, 1023),
+                    _ => (0, 0),
+                };
                 assert!((frames..=frames + most).contains(&got), "{what}: {got} frames of {frames}");
                 for index in 0..usize::from(channels) {
                     // The low effects have less to compare in lossy formats.
@@ -74,7 +78,13 @@ fn every_length_at_the_edge_of_a_block_is_exact() {
             let output = folder.path().join(format!("out-{frames}.{}", format.extension()));
             convert(&input, &output, &ConversionConfig::new().bits(BitDepth::Int16)).unwrap();
             let (heard, _, _) = ffmpeg(&output);
-            assert_eq!(heard.len() / 2, frames, "{format}");
+            if format == AudioFormatType::M4A {
+                assert!((frames..frames + 1024).contains(&(heard.len() / 2)), "{frames} of {format}: {}", heard.len());
+                let ours = AudioConverter::new().load_blocking(&output, &ConversionConfig::new()).unwrap();
+                assert_eq!(ours.frames(), frames, "{format}");
+            } else {
+                assert_eq!(heard.len() / 2, frames, "{format}");
+            }
         }
         // ffmpeg 5.1 drops the start of short Vorbis files, its own too; sox does not.
         let output = folder.path().join(format!("out-{frames}.ogg"));

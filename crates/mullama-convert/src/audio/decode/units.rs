@@ -1,0 +1,56 @@
+//! AAC-LC's access units as they lie in a file, for another container.
+
+use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
+use symphonia::core::errors::Error as MediaError;
+use symphonia::core::formats::FormatReader;
+
+use super::{aac, open};
+use crate::audio::pcm::Spec;
+use crate::audio::source::Source;
+use crate::config::ConversionConfig;
+use crate::error::{Error, Result};
+
+pub(crate) struct Units {
+    demuxer: Box<dyn FormatReader>,
+    track: u32,
+    config: Vec<u8>,
+}
+
+impl Units {
+    /// `None` for all but plain LC that sounds like `spec`: HE-AAC is announced in other ways in other containers.
+    pub(crate) fn open(source: Source, spec: Spec, config: &ConversionConfig) -> Result<Option<Self>> {
+        let (demuxer, track) = open::demux(source.media, &source.head, config)?;
+        let params = open::audio(&track)?;
+        if params.codec != CODEC_ID_AAC || params.sample_rate != Some(spec.rate) {
+            return Ok(None);
+        }
+        let config = match &params.extra_data {
+            Some(config) => config.to_vec(),
+            None => aac::from_header(params)?,
+        };
+        // Five bits: the audio object type, 2 for LC. Two bytes: nothing is announced beyond it.
+        let plain = matches!(config.as_slice(), [first, _] if first >> 3 == 2);
+        Ok(plain.then_some(Self { demuxer, track: track.id, config }))
+    }
+
+    /// The `AudioSpecificConfig`.
+    pub(crate) fn config(&self) -> &[u8] {
+        &self.config
+    }
+
+    pub(crate) fn next_unit(&mut self) -> Result<Option<Box<[u8]>>> {
+        loop {
+            match self.demuxer.next_packet() {
+                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet.data)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                Err(MediaError::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Ok(None);
+                }
+                Err(MediaError::IoError(error)) => return Err(open::io(error)),
+                // The file was decoded without a fault before this.
+                Err(error) => return Err(Error::Corrupt { format: "AAC", problem: error.to_string() }),
+            }
+        }
+    }
+}
