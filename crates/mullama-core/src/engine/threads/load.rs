@@ -54,8 +54,8 @@ impl LoadMeter {
             return None;
         }
         let allowed = allowed_cores(self.file("/proc/self/status")?)?;
-        let (own, niceness) = own_ticks(self.file("/proc/self/stat")?)?;
-        let cores = core_ticks(self.file("/proc/stat")?, &allowed, niceness);
+        let own = own_ticks(self.file("/proc/self/stat")?)?;
+        let cores = core_ticks(self.file("/proc/stat")?, &allowed);
         (!cores.is_empty()).then_some(Sample { own, cores })
     }
 
@@ -103,15 +103,14 @@ impl Sample {
     }
 }
 
-/// `/proc/<pid>/stat`: user and system time, the 14th and 15th field, together, and the 19th, how nice the process is. The
-/// second, the program's name in parentheses, may hold blanks and parentheses.
-fn own_ticks(text: &str) -> Option<(u64, i32)> {
+/// `/proc/<pid>/stat`: user and system time, the 14th and 15th field. The second, the program's name in parentheses,
+/// may hold blanks and parentheses.
+fn own_ticks(text: &str) -> Option<u64> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    let niceness = fields.nth(3)?.parse().ok()?;
-    Some((user.checked_add(system)?, niceness))
+    user.checked_add(system)
 }
 
 /// `/proc/<pid>/status`: the cores of `Cpus_allowed_list`, such as `0-3,8,10-11`, as ranges that include both ends.
@@ -127,9 +126,8 @@ fn allowed_cores(text: &str) -> Option<Vec<(u32, u32)>> {
 /// `/proc/stat`: a line for each core that is online. Lines that cannot be read are left out.
 ///
 /// `cpu0 user nice system idle iowait irq softirq steal guest guest_nice`: the time of guests is part of `user` and
-/// `nice` already. What a hypervisor took away (`steal`) is as lost to us as what another program took. Programs that are
-/// nice (a build, a backup) give way to one that is not: what they use counts as free.
-fn core_ticks(text: &str, allowed: &[(u32, u32)], niceness: i32) -> Vec<CoreTicks> {
+/// `nice` already. What a hypervisor took away (`steal`) is as lost to us as what another program took.
+fn core_ticks(text: &str, allowed: &[(u32, u32)]) -> Vec<CoreTicks> {
     let mut cores = Vec::new();
     for line in text.lines().skip_while(|line| !line.starts_with("cpu")).take_while(|line| line.starts_with("cpu")) {
         let mut words = line["cpu".len()..].split(' ');
@@ -143,12 +141,10 @@ fn core_ticks(text: &str, allowed: &[(u32, u32)], niceness: i32) -> Vec<CoreTick
         let Some(&[user, nice, system, idle, ref later @ ..]) = ticks.as_deref() else { continue };
         let (wait, later) = later.split_first().map_or((0, [].as_slice()), |(wait, later)| (*wait, later));
         let sum = |numbers: &[u64]| numbers.iter().fold(0_u64, |sum, n| sum.saturating_add(*n));
-        // Where we are nice ourselves our own ticks are among these.
-        let (nice_busy, nice_idle) = if niceness > 0 { (nice, 0) } else { (0, nice) };
         cores.push(CoreTicks {
             core,
-            busy: sum(&[user, nice_busy, system]).saturating_add(sum(later)),
-            idle: sum(&[idle, wait, nice_idle]),
+            busy: sum(&[user, nice, system]).saturating_add(sum(later)),
+            idle: idle.saturating_add(wait),
         });
     }
     cores
@@ -165,9 +161,9 @@ mod tests {
 
     #[test]
     fn own_time_is_found_behind_any_name() {
-        let rest = " R 8560 8560 7527 0 -1 4194304 100 0 0 0 120 34 5 6 20 -5 1 0 97523 3133440";
+        let rest = " R 8560 8560 7527 0 -1 4194304 100 0 0 0 120 34 5 6 20 0 1 0 97523 3133440";
         for name in ["cat", "a b c", "x) R 1 2 3 (y", "(((", ")", "", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"] {
-            assert_eq!(own_ticks(&format!("8575 ({name}){rest}")), Some((154, -5)), "{name}");
+            assert_eq!(own_ticks(&format!("8575 ({name}){rest}")), Some(154), "{name}");
         }
         assert_eq!(own_ticks("8575 (cat) R 8560 8560"), None);
         assert_eq!(own_ticks("8575 (cat) R 1 2 3 4 5 6 7 8 9 10 -4 5"), None);
@@ -185,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn cores_are_read_and_others_left_out_and_nice_programs_take_nothing_from_who_is_not() {
+    fn cores_are_read_and_others_left_out() {
         let text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 20 3 4000 50 6 7 8 90 10\ncpu1 1 1 1 1 1 1 1 1 1 1\n\
                     cpu2 5 0 5 100\ncpu3 bad 0 5 100\ncpu12 1 2 3 4 5\nintr 5 5 5\nctxt 7\n";
         let expected = [
@@ -193,14 +189,8 @@ mod tests {
             CoreTicks { core: 2, busy: 10, idle: 100 },
             CoreTicks { core: 12, busy: 6, idle: 9 },
         ];
-        assert_eq!(core_ticks(text, &[(0, 0), (2, 3), (12, 12)], 10), expected);
-        let expected = [
-            CoreTicks { core: 0, busy: 100 + 3 + 6 + 7 + 8, idle: 4070 },
-            CoreTicks { core: 2, busy: 10, idle: 100 },
-            CoreTicks { core: 12, busy: 4, idle: 11 },
-        ];
-        assert_eq!(core_ticks(text, &[(0, 0), (2, 3), (12, 12)], 0), expected);
-        assert_eq!(core_ticks("", &[(0, 9)], 0), []);
+        assert_eq!(core_ticks(text, &[(0, 0), (2, 3), (12, 12)]), expected);
+        assert_eq!(core_ticks("", &[(0, 9)]), []);
     }
 
     fn sample(own: u64, cores: &[(u64, u64)]) -> Sample {
@@ -226,7 +216,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_ends_the_process(text in "(cpu[0-9]{0,3}[ 0-9a-z)(-]{0,60}\n|[ -~]{0,40}\n){0,6}") {
-            let _ = (own_ticks(&text), allowed_cores(&text), core_ticks(&text, &[(0, u32::MAX)], 0));
+            let _ = (own_ticks(&text), allowed_cores(&text), core_ticks(&text, &[(0, u32::MAX)]));
         }
 
         #[test]
