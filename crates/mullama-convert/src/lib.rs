@@ -13,12 +13,13 @@ pub use self::audio::{
     ChunkConverter, ClipPolicy, ConvertedAudio, ConvertedChunk, Dither, Method,
 };
 pub use self::batch::{
-    BatchConverter, BatchJob, BatchReport, ConversionProgress, FileOutcome, FileReport, FileResult, StopButton, TargetFormat,
+    BatchConverter, BatchJob, BatchReport, ConversionProgress, FileOutcome, FileReport, FileResult, StopButton,
+    TargetFormat,
 };
 pub use self::config::{ConversionConfig, Damaged, Existing, Limits, MetadataPolicy};
 pub use self::error::{Error, Media, Result};
 pub use self::image::{
-    Chroma, Color, ConvertedImage, DropReason, Effort, FitMode, ImageConverter, ImageFormatType, ImageInfo, ImageOptions,
-    ImageReport, ImageWarning, Metadata, PixelColor, Resize, ResizeFilter, SixteenBit, WebpMode,
+    Chroma, Color, ConvertedImage, DropReason, Effort, FitMode, ImageConverter, ImageFormatType, ImageInfo,
+    ImageOptions, ImageReport, ImageWarning, Metadata, PixelColor, Resize, ResizeFilter, SixteenBit, WebpMode,
 };
 pub use self::streaming::{ConvertedStream, StreamItem, StreamingConverter};
