@@ -123,6 +123,8 @@ fn every_command_has_a_help_that_fits() {
         "rerank",
         "info",
         "quantize",
+        "convert",
+        "probe",
         "bench",
         "devices",
         "completions",
