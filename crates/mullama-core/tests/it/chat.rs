@@ -348,6 +348,7 @@ fn thoughts_are_ended_from_elsewhere_where_that_was_asked_for() {
             match stream.next().unwrap().unwrap() {
                 TokenEvent::Token { text: more, .. } | TokenEvent::Text { text: more } => text.push_str(&more),
                 TokenEvent::Done(_) => break,
+                other => panic!("{other:?}"),
             }
         }
         text
