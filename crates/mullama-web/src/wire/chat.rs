@@ -108,6 +108,22 @@ pub(crate) struct Message {
     pub name: Option<String>,
 }
 
+impl Message {
+    /// A message in which only something is said.
+    pub(crate) fn new(role: MessageRole, content: MessageContent) -> Self {
+        Self {
+            role,
+            content: Some(content),
+            reasoning_content: None,
+            reasoning: None,
+            refusal: None,
+            tool_calls: None,
+            tool_call_id: None,
+            name: None,
+        }
+    }
+}
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -180,16 +180,7 @@ impl Messages {
 }
 
 fn message(role: MessageRole, content: Vec<MessagePart>) -> Message {
-    Message {
-        role,
-        content: Some(MessageContent::Parts(content)),
-        reasoning_content: None,
-        reasoning: None,
-        refusal: None,
-        tool_calls: None,
-        tool_call_id: None,
-        name: None,
-    }
+    Message::new(role, MessageContent::Parts(content))
 }
 
 fn place(message: usize, block: usize) -> String {

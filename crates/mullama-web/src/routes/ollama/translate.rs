@@ -133,14 +133,5 @@ impl Calls {
 }
 
 fn message(role: MessageRole, text: String) -> Message {
-    Message {
-        role,
-        content: Some(MessageContent::Text(text)),
-        reasoning_content: None,
-        reasoning: None,
-        refusal: None,
-        tool_calls: None,
-        tool_call_id: None,
-        name: None,
-    }
+    Message::new(role, MessageContent::Text(text))
 }

@@ -256,14 +256,5 @@ fn said(role: MessageRole, texts: &[String]) -> Message {
         [text] => MessageContent::Text(text.clone()),
         texts => MessageContent::Parts(texts.iter().map(|text| MessagePart::Text { text: text.clone() }).collect()),
     };
-    Message {
-        role,
-        content: Some(content),
-        reasoning_content: None,
-        reasoning: None,
-        refusal: None,
-        tool_calls: None,
-        tool_call_id: None,
-        name: None,
-    }
+    Message::new(role, content)
 }
