@@ -5,7 +5,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a bench fails where it unwraps, and prints what it found"
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench fails where it unwraps, and prints what it found; the samples that it makes fit"
 )]
 
 use std::path::Path;

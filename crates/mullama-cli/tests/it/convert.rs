@@ -16,7 +16,9 @@ fn bmp(width: u32, height: u32) -> Vec<u8> {
         [width.to_le_bytes(), height.to_le_bytes(), [1, 0, 24, 0], [0; 4], (row * height).to_le_bytes()].concat(),
     );
     file.extend([0; 16]);
-    file.extend((0..row * height).map(|n| (n.wrapping_mul(2_654_435_761) >> 27) as u8 + (n / row) as u8));
+    file.extend(
+        (0..row * height).map(|n| (n.wrapping_mul(2_654_435_761) >> 27).wrapping_add(n / row).to_le_bytes()[0]),
+    );
     file
 }
 

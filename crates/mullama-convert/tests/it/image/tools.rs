@@ -12,7 +12,8 @@ pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) -> Vec<u
     let output: Output = Command::new(program)
         .args(args)
         .output()
-        .unwrap_or_else(|error| panic!("`{program}` does not run ({error}); do: cargo xtask setup"));
+        .map_err(|error| format!("`{program}` does not run ({error}); do: cargo xtask setup"))
+        .unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
