@@ -560,11 +560,11 @@ fn a_model_without_a_template_says_so() {
 #[test]
 fn a_template_given_at_load_time_is_used_instead_of_the_files() {
     let load = |source: &str| Model::builder(shared::tiny_path()).vocab_only(true).chat_template(source).load();
-    let source = "[{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}]";
+    let source = "{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}";
     let model = load(source).unwrap();
     assert_eq!(model.chat_template_source().as_deref(), Some(source));
     let rendered = model.chat_template().unwrap().render(&ChatRequest::new([ChatMessage::user("Hi")])).unwrap();
-    assert_eq!(rendered.text(), "[user: Hi;]");
+    assert_eq!(rendered.text(), "user: Hi;");
     // What is wrong is told at once.
     assert!(matches!(load("{% for"), Err(Error::ChatTemplate { .. })));
     assert!(matches!(load(" \n"), Err(Error::InvalidParameter { name: "chat_template", .. })));
