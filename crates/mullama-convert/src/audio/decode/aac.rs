@@ -18,11 +18,11 @@ impl AacDecoder {
         let config = match &params.extra_data {
             Some(config) if !config.is_empty() => config.to_vec(),
             _ if adts => from_header(params)?,
-            _ => return Err(corrupt("it has no configuration")),
+            _ => return Err(corrupt(&"it has no configuration")),
         };
         let decoder = fresh(&config).map_err(|error| match error {
             syom::AacError::Unsupported(feature) => Error::UnsupportedCodec { codec: format!("AAC ({feature:?})") },
-            error => corrupt(error),
+            error => corrupt(&error),
         })?;
         Ok(Self { config, decoder })
     }
@@ -73,6 +73,6 @@ pub(super) fn from_header(params: &AudioCodecParameters) -> Result<Vec<u8>> {
 pub(crate) const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
-fn corrupt(problem: impl ToString) -> Error {
+fn corrupt(problem: &dyn std::fmt::Display) -> Error {
     Error::Corrupt { format: "AAC", problem: problem.to_string() }
 }

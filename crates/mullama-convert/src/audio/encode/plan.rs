@@ -27,10 +27,10 @@ impl Target {
         let spec = Spec { rate, channels };
         let quality = options.quality.unwrap_or(6.0);
         if !(-1.0..=10.0).contains(&quality) {
-            return Err(invalid("quality", quality, "-1.0..=10.0"));
+            return Err(invalid("quality", &quality, "-1.0..=10.0"));
         }
         if let Some(loudness) = options.loudness.filter(|value| !(-70.0..=-5.0).contains(value)) {
-            return Err(invalid("loudness", loudness, "-70.0..=-5.0 LUFS"));
+            return Err(invalid("loudness", &loudness, "-70.0..=-5.0 LUFS"));
         }
         let frames = source.guessed.map(|frames| {
             let frames = u128::from(frames) * u128::from(rate) / u128::from(source.spec.rate.max(1));
@@ -74,11 +74,11 @@ fn rate(format: AudioFormatType, source: u32, wish: Option<u32>) -> Result<u32> 
     match wish {
         Some(rate) if holds(rate) => Ok(rate),
         Some(rate) if rates.is_empty() => {
-            Err(invalid("sample_rate", rate, format!("{lowest}..={highest} Hz for {format}")))
+            Err(invalid("sample_rate", &rate, format!("{lowest}..={highest} Hz for {format}")))
         }
         Some(rate) => {
             let known: Vec<String> = rates.iter().map(u32::to_string).collect();
-            Err(invalid("sample_rate", rate, format!("one of {} Hz for {format}", known.join(", "))))
+            Err(invalid("sample_rate", &rate, format!("one of {} Hz for {format}", known.join(", "))))
         }
         None if holds(source) => Ok(source),
         None if rates.is_empty() => Ok(source.clamp(lowest, highest)),
@@ -101,7 +101,7 @@ fn channels(format: AudioFormatType, source: u16, wish: Option<u16>) -> Result<u
                 AudioFormatType::AAC | AudioFormatType::M4A => "1, 2, 3, 5, 6 or 8",
                 _ => "1..=8",
             };
-            Err(invalid("channels", channels, format!("{expected} for {format}")))
+            Err(invalid("channels", &channels, format!("{expected} for {format}")))
         }
         None if holds(source) => Ok(source),
         None => Ok(2),
@@ -122,7 +122,7 @@ fn bits(format: AudioFormatType, source: &Facts, wish: Option<BitDepth>) -> Resu
     };
     match (format, wish) {
         (AudioFormatType::FLAC, Some(wish @ (BitDepth::Int32 | BitDepth::Float32))) => {
-            Err(invalid("bits", wish.bits(), "8, 16 or 24 for FLAC"))
+            Err(invalid("bits", &wish.bits(), "8, 16 or 24 for FLAC"))
         }
         (AudioFormatType::FLAC, None) if matches!(same, BitDepth::Int32 | BitDepth::Float32) => Ok(BitDepth::Int24),
         (AudioFormatType::WAV | AudioFormatType::FLAC, wish) => Ok(wish.unwrap_or(same)),
@@ -157,6 +157,6 @@ fn bitrate(format: AudioFormatType, spec: Spec, wish: Option<u32>) -> Result<u32
     }
 }
 
-fn invalid(name: &'static str, value: impl ToString, expected: impl Into<String>) -> Error {
+fn invalid(name: &'static str, value: &dyn std::fmt::Display, expected: impl Into<String>) -> Error {
     Error::InvalidParameter { name, value: value.to_string(), expected: expected.into() }
 }
