@@ -93,7 +93,9 @@ async fn a_dropped_stream_lets_go_of_its_input() {
     struct Told(Option<tokio::sync::oneshot::Sender<()>>);
     impl Drop for Told {
         fn drop(&mut self) {
-            drop(self.0.take().map(|told| told.send(())));
+            if let Some(told) = self.0.take() {
+                let _nobody_waits = told.send(());
+            }
         }
     }
     let (told, gone) = tokio::sync::oneshot::channel();
