@@ -178,7 +178,7 @@ fn what_breaks_off_is_truncated() {
                 Err(Error::Truncated { .. } | Error::Corrupt { .. } | Error::UnknownFormat { .. }) => {}
                 // What breaks off between two packets of Ogg cannot be told from the end; the sound is shorter.
                 Ok(report) if name == "a.ogg" || name == "a.opus" => {
-                    assert!(report.output.frames < 4 * 48_000 * 95 / 100)
+                    assert!(report.output.frames < 4 * 48_000 * 95 / 100);
                 }
                 other => panic!("{share} % of {name}: {other:?}"),
             }
