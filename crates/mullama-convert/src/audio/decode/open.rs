@@ -61,7 +61,12 @@ impl Decoder {
             open_ended: false,
             finished: false,
         };
-        this.first_block(exact, params)?;
+        this.first_block(exact, params).map_err(|error| match (error, track.num_frames) {
+            (Error::NoAudioFrames, Some(expected)) if expected > 0 => {
+                Error::Truncated { what: "the sound in frames", expected, got: 0 }
+            }
+            (error, _) => error,
+        })?;
         let edit = source.edits.iter().find(|edit| edit.track == track.id);
         let rate = this.facts.spec.rate;
         if let Some(edit) = edit {
