@@ -80,7 +80,7 @@ fn each_file_has_its_own_result_in_the_order_of_the_jobs() {
         match (&result.outcome, index) {
             (FileOutcome::Failed { error }, 3) => assert!(matches!(error, Error::UnknownFormat { .. }), "{error}"),
             (FileOutcome::Failed { error }, 7) => {
-                assert!(matches!(error, Error::File { action: "open", .. }), "{error}")
+                assert!(matches!(error, Error::File { action: "open", .. }), "{error}");
             }
             (FileOutcome::Converted { report }, _) => {
                 assert!(matches!(&**report, FileReport::Image(report) if report.output.width == 120));
@@ -117,7 +117,7 @@ fn a_stopped_batch_is_taken_up_where_it_was() {
     let first = batch
         .run(&jobs, &stop, |progress| {
             if progress.files == 5 {
-                stop.press()
+                stop.press();
             }
         })
         .unwrap();

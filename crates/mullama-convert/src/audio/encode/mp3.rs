@@ -61,5 +61,5 @@ impl FloatEncoder for Mp3 {
     }
 }
 
-/// Seconds that the bit reservoir may hold back: 23 MB.
-const SHORT_S: u64 = 300;
+/// Seconds that the bit reservoir may hold back: 19 MB.
+const SHORT_S: u64 = 240;
