@@ -64,6 +64,10 @@ struct Health {
     /// Errors of the demuxer without a packet between them.
     stuck: u32,
     ended_early: bool,
+    /// Where the next packet should begin, in Ogg's frames.
+    next: Option<i64>,
+    /// Frames between packets of Ogg that should follow one another.
+    missing: u64,
     /// Frames that a packet had last: as many are silent where one is damaged.
     usual: usize,
 }
@@ -162,6 +166,9 @@ impl Decoder {
             }
             self.health.stuck = 0;
             self.health.packets += 1;
+            if self.facts.container == "Ogg" {
+                self.health.follow(packet.pts.get(), packet.block_dur().get());
+            }
             block.clear();
             let decoded = self.codec.decode(&packet, block).and_then(|spec| match spec {
                 Some(spec) if spec != self.facts.spec => Err(Damage(format!(
@@ -194,6 +201,7 @@ impl Decoder {
     fn next_link(&mut self) -> Result<()> {
         let (track, codec) = open::link(self.demuxer.as_ref(), &self.facts)?;
         (self.track, self.codec) = (track, codec);
+        self.health.next = None;
         // The length that was announced was that of the first.
         self.facts.announced = None;
         Ok(())
@@ -220,6 +228,14 @@ impl Decoder {
             self.warnings.push(AudioWarning::Damaged { packets: damaged, of, problem });
         }
         let got = self.delivered;
+        if self.health.missing >= MISSING {
+            // The demuxer leaves out pages whose checksum is wrong, without a word.
+            let missing = self.health.missing;
+            if refuse {
+                return Err(self.corrupt(format!("{missing} frames are missing within")));
+            }
+            self.warnings.push(AudioWarning::Truncated { expected: got + missing, got });
+        }
         match self.facts.announced {
             Some(expected) if got < expected => {
                 let cut = self.health.ended_early || !self.facts.codec.lossless;
@@ -251,6 +267,12 @@ impl Decoder {
 }
 
 impl Health {
+    fn follow(&mut self, start: i64, frames: u64) {
+        let gap = self.next.map_or(0, |next| start.saturating_sub(next));
+        self.missing += u64::try_from(gap).unwrap_or(0);
+        self.next = Some(start.saturating_add_unsigned(frames));
+    }
+
     fn note(&mut self, problem: String) {
         self.damaged += 1;
         self.first_problem.get_or_insert(problem);
@@ -265,6 +287,9 @@ impl std::fmt::Debug for Decoder {
             .finish_non_exhaustive()
     }
 }
+
+/// Frames of a gap from which on it is no encoder's rounding.
+const MISSING: u64 = 64;
 
 /// Errors of the demuxer in a row after which no more packets are expected.
 const MAX_STUCK: u32 = 1000;
