@@ -34,7 +34,10 @@ impl Decoder {
         // Without the encoder's delay the number of frames is a guess, which must not cut anything off.
         let gapless = container != "mp3" || track.delay.is_some();
         let (codec, decoder) = codec::make(params, &Wish { gapless, adts })?;
-        check_rate(params.sample_rate)?;
+        // MP4 has 16 bits for the rate and 0 beyond; there the codec knows it.
+        if container != "isomp4" {
+            check_rate(params.sample_rate)?;
+        }
 
         let exact = codec::is_exact(&codec);
         let mut this = Self {

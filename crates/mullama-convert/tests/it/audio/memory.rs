@@ -63,8 +63,8 @@ fn length_costs_no_memory() {
     for (format, [short, long]) in table {
         for (short, long) in short.into_iter().zip(long) {
             assert!(long < 32 * 1024, "{format}: {long} KiB");
-            // Six minutes more; an hour would add nine times as much.
-            assert!(long < short + 1024, "{format}: {short} KiB, then {long} KiB");
+            // Twice the sound; what the allocator holds differs by a megabyte from run to run.
+            assert!(long < short + 2 * 1024, "{format}: {short} KiB, then {long} KiB");
         }
     }
     // The longest MP3 whose bit reservoir is kept in memory.
