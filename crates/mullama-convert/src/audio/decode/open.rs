@@ -73,7 +73,7 @@ impl Decoder {
         let edit = source.edits.iter().find(|edit| edit.track == track.id);
         let rate = this.facts.spec.rate;
         if let Some(edit) = edit {
-            (this.skip, this.limit) = edit.frames(rate, track.num_frames);
+            (this.skip, this.limit) = edit.frames(rate, track.duration.map(|ticks| ticks.get()));
         } else if let Some(head) = (codec.name == "Opus").then(|| Head::parse(params)).flatten() {
             this.skip = head.pre_skip.into();
         } else if codec.name == "AAC" {
