@@ -180,7 +180,7 @@ impl Engine {
     pub(crate) fn place(&self) -> Result<Place> {
         let shared = &self.shared;
         if self.handle.length.is_none() {
-            let reason = "it embeds or ranks texts; use `embed` or `rerank`";
+            let reason = "it embeds or ranks texts";
             return Err(Error::Unsupported { what: "generation with this model", reason });
         }
         if shared.closing.load(Ordering::Acquire) {

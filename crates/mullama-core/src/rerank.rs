@@ -51,7 +51,7 @@ impl Reranker {
     pub fn with_params(model: &Model, params: &ContextParams) -> Result<Self> {
         let ranks = model.metadata().into_iter().any(|(key, value)| key.ends_with(".pooling_type") && value == "4");
         if !ranks {
-            let reason = "its metadata does not name rank pooling; make an `Embedder`";
+            let reason = "its metadata does not name rank pooling: it embeds texts, or generates";
             return Err(Error::Unsupported { what: "ranking with this model", reason });
         }
         let width = model.ptr().n_cls_out().max(1) as usize;
