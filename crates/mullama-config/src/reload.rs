@@ -1,0 +1,262 @@
+//! A configuration that is read again when its files change.
+
+mod change;
+mod files;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+pub use self::change::Change;
+use self::files::{Folders, Texts};
+use crate::error::{Error, Problem, Problems, Result};
+use crate::field::Apply;
+use crate::load::{Loaded, Loader};
+
+/// Reads the configuration again when its files change, and when it is told to ([`reload`](Self::reload)).
+///
+/// All or nothing: only what is whole, in range and content with the dry run takes the place of what was; whatever is wrong is
+/// logged and counted, and the old configuration stays. A file that was there and is gone or empty is no configuration.
+/// Changes are waited for to end: 250 ms without one, or 2 s in all.
+///
+/// It watches the folders of the files, so that writing beside and renaming, and links that are pointed elsewhere
+/// (Kubernetes' `ConfigMap`s), are seen; every 5 s it looks by itself, for file systems that tell nothing.
+///
+/// ```
+/// use mullama_config::{ConfigWatcher, Loader};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let file = folder.path().join("mullama.toml");
+/// std::fs::write(&file, "[sampling]\ntemperature = 0.5\n")?;
+/// let watcher = ConfigWatcher::start(Loader::new().file(&file))?;
+/// let mut changes = watcher.subscribe();
+///
+/// std::fs::write(&file, "[sampling]\ntemperature = 0.2\n")?;
+/// changes.changed().await?;
+/// assert_eq!(watcher.current().config().sampling.temperature, 0.2);
+/// # Ok(())
+/// # }
+/// ```
+pub struct ConfigWatcher {
+    shared: Arc<Shared>,
+    nudge: SyncSender<()>,
+}
+
+/// Looks at a configuration before it is taken: the old one, the new one.
+type DryRun = dyn Fn(&Loaded, &Loaded) -> std::result::Result<(), Vec<Problem>> + Send + Sync;
+
+struct Shared {
+    loader: Loader,
+    started: Arc<Loaded>,
+    current: watch::Sender<Arc<Loaded>>,
+    dry_run: Option<Box<DryRun>>,
+    /// What was in the files when it was last tried. Held while it is tried.
+    tried: Mutex<Texts>,
+    reloads: AtomicU64,
+    failures: AtomicU64,
+    ended: AtomicBool,
+}
+
+/// How often the configuration was read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ReloadStats {
+    /// Taken.
+    pub reloads: u64,
+    /// Refused.
+    pub failures: u64,
+}
+
+impl ConfigWatcher {
+    /// Loads, and watches from then on, on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Loader::load`]; [`Error::Thread`].
+    pub fn start(loader: Loader) -> Result<Self> {
+        Self::assemble(loader, None)
+    }
+
+    /// As [`ConfigWatcher::start`]; `dry_run` may refuse a configuration that is valid by itself: it sees the old and the new
+    /// one.
+    ///
+    /// # Errors
+    /// As [`ConfigWatcher::start`].
+    pub fn with_dry_run<F>(loader: Loader, dry_run: F) -> Result<Self>
+    where
+        F: Fn(&Loaded, &Loaded) -> std::result::Result<(), Vec<Problem>> + Send + Sync + 'static,
+    {
+        Self::assemble(loader, Some(Box::new(dry_run)))
+    }
+
+    fn assemble(loader: Loader, dry_run: Option<Box<DryRun>>) -> Result<Self> {
+        // Read before they are loaded: what changes meanwhile is then seen as a change.
+        let texts = Texts::read(&loader);
+        let started = Arc::new(loader.load()?);
+        let shared = Arc::new(Shared {
+            loader,
+            current: watch::Sender::new(Arc::clone(&started)),
+            started,
+            dry_run,
+            tried: Mutex::new(texts),
+            reloads: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        });
+        let (nudge, nudges) = sync_channel(1);
+        let folders = Folders::new(nudge.clone());
+        let watching = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("mullama-config".to_owned());
+        thread.spawn(move || watching.watch(folders, &nudges)).map_err(|source| Error::Thread { source })?;
+        Ok(Self { shared, nudge })
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Loaded> {
+        Arc::clone(&self.shared.current.borrow())
+    }
+
+    /// Tells of each configuration that comes in force; the last one counts.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Loaded>> {
+        self.shared.current.subscribe()
+    }
+
+    /// Reads it again at once, changed or not. Blocks while the files are read. Whether something changed.
+    ///
+    /// # Errors
+    /// As [`Loader::load`], and what the dry run says; the old configuration stays.
+    pub fn reload(&self) -> Result<bool> {
+        self.shared.attempt(true)
+    }
+
+    /// How often it was read again.
+    #[must_use]
+    pub fn stats(&self) -> ReloadStats {
+        ReloadStats {
+            reloads: self.shared.reloads.load(Ordering::Relaxed),
+            failures: self.shared.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What has changed since the start and takes effect only with a restart, or when a model is loaded again.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Change> {
+        let mut changes = self.shared.started.changes(&self.current());
+        changes.retain(Change::waits);
+        changes
+    }
+}
+
+impl Drop for ConfigWatcher {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        // Full: it wakes anyway.
+        let _ = self.nudge.try_send(());
+    }
+}
+
+impl fmt::Debug for ConfigWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigWatcher").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn watch(&self, mut folders: Folders, nudges: &std::sync::mpsc::Receiver<()>) {
+        folders.follow(self.loader.files());
+        // The first change that was not looked at yet, and when that is to be done.
+        let mut waiting: Option<(Instant, Instant)> = None;
+        loop {
+            let due = waiting.map(|(_, due)| due.saturating_duration_since(Instant::now()));
+            let nudged = nudges.recv_timeout(due.unwrap_or(LOOK));
+            if self.ended.load(Ordering::Acquire) {
+                return;
+            }
+            let now = Instant::now();
+            match nudged {
+                Ok(()) => {
+                    let first = waiting.map_or(now, |(first, _)| first);
+                    let due = (now + QUIET).min(first + PATIENCE);
+                    waiting = Some((first, due));
+                    if due > now {
+                        continue;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            waiting = None;
+            // What was wrong was told.
+            let _ = self.attempt(false);
+            folders.follow(self.loader.files());
+        }
+    }
+
+    fn attempt(&self, forced: bool) -> Result<bool> {
+        let mut tried = self.tried();
+        let texts = Texts::read(&self.loader);
+        if texts == *tried && !forced {
+            return Ok(false);
+        }
+        let lost = tried.lost(&texts);
+        // Tried once, whatever comes of it: the same files are not told of twice.
+        tried.remember(texts);
+        let result = if lost.is_empty() { self.take() } else { Err(Error::Invalid(Problems(lost))) };
+        match &result {
+            Ok(_) => self.reloads.fetch_add(1, Ordering::Relaxed),
+            Err(error) => {
+                for problem in error.problems() {
+                    tracing::error!(%problem, hint = problem.hint, "the configuration cannot be used; the old one stays");
+                }
+                self.failures.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        result
+    }
+
+    fn take(&self) -> Result<bool> {
+        let new = self.loader.load()?;
+        let old = Arc::clone(&self.current.borrow());
+        if let Some(dry_run) = &self.dry_run {
+            dry_run(&old, &new).map_err(|problems| Error::Invalid(Problems(problems)))?;
+        }
+        let changes = old.changes(&new);
+        for warning in new.warnings() {
+            tracing::warn!("{warning}");
+        }
+        for Change { path, from, to, apply } in &changes {
+            let (from, to) = (from.as_deref().unwrap_or("unset"), to.as_deref().unwrap_or("unset"));
+            match apply {
+                Apply::Live | Apply::NextRequest => tracing::info!(%path, from, to, "a value was changed"),
+                Apply::ReloadModel | Apply::Restart => {
+                    tracing::warn!(%path, from, to, "a value was changed, which takes effect with a restart");
+                }
+            }
+        }
+        tracing::info!(changes = changes.len(), "the configuration was read again");
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        self.current.send_replace(Arc::new(new));
+        Ok(true)
+    }
+
+    fn tried(&self) -> MutexGuard<'_, Texts> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Silence after the last change.
+const QUIET: Duration = Duration::from_millis(250);
+/// How long changes may go on before it is tried all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks by itself.
+const LOOK: Duration = Duration::from_secs(5);
