@@ -6,6 +6,7 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -21,9 +22,13 @@ use crate::state::AppState;
 use file::KeyFile;
 
 /// The keys that are taken.
-pub(crate) struct Keys {
+pub(crate) struct Keys(RwLock<Arc<Taken>>);
+
+/// The keys at one moment.
+#[derive(Default)]
+struct Taken {
     given: Vec<Digest>,
-    file: Option<KeyFile>,
+    file: Option<Arc<KeyFile>>,
 }
 
 /// SHA-256 of a key.
@@ -32,7 +37,7 @@ type Digest = [u8; 32];
 impl Keys {
     /// No key is asked for.
     pub(crate) fn none() -> Self {
-        Self { given: Vec::new(), file: None }
+        Self(RwLock::default())
     }
 
     /// These keys, and those of a file: one a line; empty lines and lines that begin with `#` do not count. Blanks around
@@ -41,8 +46,31 @@ impl Keys {
     /// # Errors
     /// [`Error::File`](crate::Error::File): the file cannot be read, is not UTF-8, or has more than 1 MiB.
     pub(crate) fn new(keys: &[String], file: Option<PathBuf>) -> crate::Result<Self> {
+        let taken = Self::none();
+        taken.replace(keys, file)?;
+        Ok(taken)
+    }
+
+    /// Others from now on. A file that was read already goes on as it is.
+    ///
+    /// # Errors
+    /// As [`Keys::new`]; then nothing has changed.
+    pub(crate) fn replace(&self, keys: &[String], file: Option<PathBuf>) -> crate::Result<()> {
         let given = keys.iter().map(|key| key.trim()).filter(|key| !key.is_empty()).map(digest).collect();
-        Ok(Self { given, file: file.map(KeyFile::open).transpose()? })
+        let known = self.taken().file.clone();
+        let file = match file {
+            Some(path) => Some(match known.filter(|known| known.path() == path) {
+                Some(known) => known,
+                None => Arc::new(KeyFile::open(path)?),
+            }),
+            None => None,
+        };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Taken { given, file });
+        Ok(())
+    }
+
+    fn taken(&self) -> Arc<Taken> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the file again. One that cannot be read changes nothing.
@@ -50,12 +78,13 @@ impl Keys {
     /// # Errors
     /// As [`Keys::new`].
     pub(crate) fn reload(&self) -> crate::Result<()> {
-        self.file.as_ref().map_or(Ok(()), KeyFile::reload)
+        self.taken().file.as_ref().map_or(Ok(()), |file| file.reload())
     }
 
     /// Is a key asked for? Yes where there is a file, even one without keys: an empty file keeps everybody out.
     pub(crate) fn required(&self) -> bool {
-        !self.given.is_empty() || self.file.is_some()
+        let taken = self.taken();
+        !taken.given.is_empty() || taken.file.is_some()
     }
 
     /// Who this is, if it is one of the keys: the first eight hexadecimal digits of its SHA-256.
@@ -70,10 +99,11 @@ impl Keys {
         let wanted = digest(presented);
         let same = |known: &Digest| wanted.as_slice().ct_eq(known);
         let mut found = Choice::from(0);
-        for known in &self.given {
+        let taken = self.taken();
+        for known in &taken.given {
             found |= same(known);
         }
-        if let Some(file) = &self.file {
+        if let Some(file) = &taken.file {
             for known in file.digests().iter() {
                 found |= same(known);
             }
@@ -84,8 +114,9 @@ impl Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.as_ref().map(KeyFile::path);
-        f.debug_struct("Keys").field("given", &self.given.len()).field("file", &file).finish()
+        let taken = self.taken();
+        let file = taken.file.as_ref().map(|file| file.path());
+        f.debug_struct("Keys").field("given", &taken.given.len()).field("file", &file).finish()
     }
 }
 

@@ -3,5 +3,5 @@
 mod browser;
 mod work;
 
-pub(crate) use browser::{cors_layer, known_caller};
+pub(crate) use browser::{cors, known_caller};
 pub(crate) use work::{announced_size, work_limits};

@@ -1,16 +1,16 @@
 //! How much work is taken at once, and how much of it in a minute.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Both limits.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    capacity: usize,
+    capacity: AtomicUsize,
     taken: Arc<AtomicUsize>,
-    rate: Option<Rate>,
+    rate: Rate,
 }
 
 /// A place among those that are answered; it is given back when this is dropped.
@@ -20,7 +20,8 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 /// What a key has left: a bucket that fills evenly.
 #[derive(Debug)]
 struct Rate {
-    per_minute: u32,
+    /// 0: nothing is limited.
+    per_minute: AtomicU32,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
@@ -43,19 +44,26 @@ pub(crate) struct Allowance {
 
 impl Limits {
     pub(crate) fn new(capacity: usize, per_minute: Option<u32>) -> Self {
-        let rate = per_minute.map(|per_minute| Rate { per_minute, buckets: Mutex::default() });
-        Self { capacity, taken: Arc::default(), rate }
+        let rate = Rate { per_minute: per_minute.unwrap_or(0).into(), buckets: Mutex::default() };
+        Self { capacity: capacity.into(), taken: Arc::default(), rate }
+    }
+
+    /// Other limits from now on. What is taken stays so.
+    pub(crate) fn set(&self, capacity: usize, per_minute: Option<u32>) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+        self.rate.per_minute.store(per_minute.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// A place, if there is one.
     pub(crate) fn place(&self) -> Option<Place> {
-        let take = |taken: usize| (taken < self.capacity).then_some(taken + 1);
+        let capacity = self.capacity();
+        let take = |taken: usize| (taken < capacity).then_some(taken + 1);
         let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken.is_ok().then(|| Place(Arc::clone(&self.taken)))
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity.load(Ordering::Relaxed)
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -64,7 +72,8 @@ impl Limits {
 
     /// Counts a request of a key; `None` where nothing is limited.
     pub(crate) fn count(&self, key: &str, now: Instant) -> Option<Allowance> {
-        self.rate.as_ref().map(|rate| rate.count(key, now))
+        let per_minute = self.rate.per_minute.load(Ordering::Relaxed);
+        (per_minute > 0).then(|| self.rate.count(per_minute, key, now))
     }
 }
 
@@ -75,8 +84,8 @@ impl Drop for Place {
 }
 
 impl Rate {
-    fn count(&self, key: &str, now: Instant) -> Allowance {
-        let limit = f64::from(self.per_minute);
+    fn count(&self, per_minute: u32, key: &str, now: Instant) -> Allowance {
+        let limit = f64::from(per_minute);
         let per_second = limit / 60.0;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= SWEEP {
@@ -94,7 +103,7 @@ impl Rate {
         let remaining = bucket.tokens as u32;
         let wait = |tokens: f64| Duration::from_secs_f64((tokens / per_second).max(0.0));
         Allowance {
-            limit: self.per_minute,
+            limit: per_minute,
             remaining,
             reset: wait(limit - bucket.tokens),
             retry_after: (!taken).then(|| wait(1.0 - bucket.tokens)),
@@ -124,6 +133,24 @@ mod tests {
         drop(one);
         assert!(limits.place().is_some());
         assert!(limits.count("key", Instant::now()).is_none());
+    }
+
+    #[test]
+    fn limits_may_change_while_work_is_done() {
+        let limits = Limits::new(2, None);
+        let (one, two) = (limits.place(), limits.place());
+        limits.set(1, Some(1));
+        drop(one);
+        assert!(limits.place().is_none());
+        drop(two);
+        assert!(limits.place().is_some());
+        let now = Instant::now();
+        assert_eq!(limits.count("key", now).unwrap().retry_after, None);
+        assert!(limits.count("key", now).unwrap().retry_after.is_some());
+        limits.set(1, Some(60));
+        assert!(limits.count("key", now + Duration::from_secs(2)).unwrap().retry_after.is_none());
+        limits.set(1, None);
+        assert!(limits.count("key", now).is_none());
     }
 
     proptest! {

@@ -30,7 +30,7 @@ pub fn create_router(state: AppState) -> Router {
         .layer(body)
         .layer(from_fn_with_state(state.clone(), auth::authenticate))
         .layer(from_fn_with_state(state.clone(), guard::known_caller))
-        .layer(guard::cors_layer(state.config()))
+        .layer(from_fn_with_state(state.clone(), guard::cors))
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
 }

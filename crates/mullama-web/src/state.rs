@@ -34,7 +34,7 @@ pub struct AppState {
 #[derive(Debug)]
 struct Inner {
     backend: Arc<dyn InferenceBackend>,
-    config: WebConfig,
+    config: RwLock<Arc<WebConfig>>,
     keys: Keys,
     metrics: Metrics,
     running: Running,
@@ -79,7 +79,7 @@ impl AppState {
         Self {
             inner: Arc::new(Inner {
                 backend,
-                config,
+                config: RwLock::new(Arc::new(config)),
                 keys,
                 metrics: Metrics::new(),
                 running: Running::default(),
@@ -98,10 +98,25 @@ impl AppState {
         &self.inner.backend
     }
 
-    /// How requests are answered.
+    /// How requests are answered at this moment; without the keys.
     #[must_use]
-    pub fn config(&self) -> &WebConfig {
-        &self.inner.config
+    pub fn config(&self) -> Arc<WebConfig> {
+        Arc::clone(&self.inner.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on requests are answered as this configuration says: keys, hosts, origins, limits, defaults. Those that are
+    /// being answered go on as they began. All or nothing. `max_body_bytes` stays what it was: it is part of the router.
+    ///
+    /// # Errors
+    /// As [`AppState::with_backend`]; then nothing has changed.
+    pub fn reconfigure(&self, mut config: WebConfig) -> Result<()> {
+        config.validate()?;
+        self.inner.keys.replace(&config.api_keys, config.api_key_file.clone())?;
+        config.api_keys = Vec::new();
+        config.max_body_bytes = self.config().max_body_bytes;
+        self.inner.limits.set(config.max_concurrent, config.requests_per_minute);
+        *self.inner.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        Ok(())
     }
 
     /// Reads the file of keys again. One that cannot be read changes nothing.
@@ -209,3 +224,6 @@ pub(crate) fn now() -> u64 {
 }
 
 const BUILD: &str = concat!("mullama-", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests;

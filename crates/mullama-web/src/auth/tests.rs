@@ -45,7 +45,7 @@ fn a_file_is_read_anew_when_it_changes_and_its_keys_outlive_it() {
     let keys = Keys::new(&["given".to_owned()], Some(path.clone())).unwrap();
     let known = |keys: &Keys| ["given", "one", "two", "three", "four", "# who"].map(|key| keys.check(key).is_some());
     assert_eq!(known(&keys), [true, true, false, true, false, false]);
-    let file = keys.file.as_ref().unwrap();
+    let file = keys.taken().file.clone().unwrap();
 
     fs::write(&path, "four").unwrap();
     file.look();
@@ -82,7 +82,7 @@ fn a_file_that_rests_is_not_read_again() {
     let keys = Keys::new(&[], Some(path.clone())).unwrap();
     fs::write(&path, "two").unwrap();
     age(&path);
-    let file = keys.file.as_ref().unwrap();
+    let file = keys.taken().file.clone().unwrap();
     file.look();
     assert!(keys.check("one").is_some(), "time and length say that nothing changed");
     fs::write(&path, "two").unwrap();

@@ -1,14 +1,17 @@
 //! Keeps pages of other sites out: DNS rebinding by the header `Host`, forged requests by `Origin`, answers by CORS.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{HOST, HeaderName, ORIGIN, RETRY_AFTER};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::work::{LIMIT, REMAINING, RESET};
@@ -18,15 +21,26 @@ use crate::state::AppState;
 
 /// Refuses requests that a page of another site makes a browser send.
 pub(crate) async fn known_caller(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match check(state.config(), state.keys().required(), &request) {
+    match check(&state.config(), state.keys().required(), &request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }
 
-/// What pages of other origins may read: nothing, but for those of the configuration. To be put outside of whatever asks
-/// for keys: browsers ask first, and without one.
-pub(crate) fn cors_layer(config: &WebConfig) -> CorsLayer {
+/// What pages of other origins may read: nothing, but for those of the configuration at this moment. To be put outside of
+/// whatever asks for keys: browsers ask first, and without one.
+pub(crate) async fn cors(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let rest = service_fn(move |request| {
+        let next = next.clone();
+        async move { Ok::<_, Infallible>(next.run(request).await) }
+    });
+    match cors_layer(&state.config()).layer(rest).oneshot(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
+
+fn cors_layer(config: &WebConfig) -> CorsLayer {
     if config.cors_origins.is_empty() {
         return CorsLayer::new();
     }
