@@ -43,11 +43,13 @@ use crate::sampling::TemplateState;
 pub struct ChatTemplate {
     ptr: Arc<ChatTemplatesPtr>,
     preparer: Arc<Preparer>,
+    capabilities: Arc<[(String, bool)]>,
 }
 
 impl ChatTemplate {
     /// The model's own template. Without one llama.cpp would take ChatML: [`Model::chat_template`] refuses instead.
     pub(crate) fn of_model(model: &Model) -> Result<Self> {
+        check_source(&model.chat_template_source().ok_or(Error::NoChatTemplate)?)?;
         Self::make(Some(model), "", "", "")
     }
 
@@ -58,9 +60,7 @@ impl ChatTemplate {
     /// [`Error::ChatTemplate`] over 256 KiB, or when it cannot be read; [`Error::Timeout`] when reading it takes more
     /// than 2 s.
     pub fn with_source(model: &Model, source: &str) -> Result<Self> {
-        if source.trim().is_empty() {
-            return Err(Error::ChatTemplate { reason: "it is empty".to_owned() });
-        }
+        check_source(source)?;
         Self::make(Some(model), source, "", "")
     }
 
@@ -70,22 +70,11 @@ impl ChatTemplate {
     /// As [`ChatTemplate::with_source`].
     pub fn without_model(source: &str, bos: &str, eos: &str) -> Result<Self> {
         ffi::init();
-        if source.trim().is_empty() {
-            return Err(Error::ChatTemplate { reason: "it is empty".to_owned() });
-        }
+        check_source(source)?;
         Self::make(None, source, bos, eos)
     }
 
     fn make(model: Option<&Model>, source: &str, bos: &str, eos: &str) -> Result<Self> {
-        let depth = json_depth(&source.replace('(', "[").replace(')', "]"));
-        if depth > MAX_TEMPLATE_DEPTH {
-            let reason = format!("its brackets are {depth} deep, the limit is {MAX_TEMPLATE_DEPTH}");
-            return Err(Error::ChatTemplate { reason });
-        }
-        if source.len() > MAX_TEMPLATE {
-            let reason = format!("it has {} bytes, the limit is {MAX_TEMPLATE}", source.len());
-            return Err(Error::ChatTemplate { reason });
-        }
         let c_text = |text: &str| {
             CString::new(text).map_err(|_| Error::ChatTemplate { reason: "it contains a NUL character".to_owned() })
         };
@@ -94,7 +83,12 @@ impl ChatTemplate {
         let ptr = model.map(|model| Arc::clone(model.ptr()));
         let made = preparer
             .run("chat template", DEADLINE, move || ChatTemplatesPtr::new(ptr.as_ref(), &source, &bos, &eos))?;
-        Ok(Self { ptr: Arc::new(made.map_err(|reason| Error::ChatTemplate { reason })?), preparer })
+        let made = made.map_err(|reason| Error::ChatTemplate { reason })?;
+        let capabilities = made.caps().map_err(|reason| Error::ChatTemplate { reason })?;
+        let capabilities: serde_json::Map<String, serde_json::Value> = read(&capabilities)?;
+        let capabilities =
+            capabilities.into_iter().filter_map(|(name, value)| Some((name, value.as_bool()?))).collect();
+        Ok(Self { ptr: Arc::new(made), preparer, capabilities })
     }
 
     /// Was the template given, by the model or the caller, or is it llama.cpp's fallback?
@@ -104,13 +98,9 @@ impl ChatTemplate {
     }
 
     /// What the template understands, as llama.cpp found out by trying: "supports_tools", "supports_system_role", ...
-    ///
-    /// # Errors
-    /// [`Error::ChatTemplate`].
-    pub fn capabilities(&self) -> Result<Vec<(String, bool)>> {
-        let json = self.ptr.caps().map_err(|reason| Error::ChatTemplate { reason })?;
-        let map: serde_json::Map<String, serde_json::Value> = read(&json)?;
-        Ok(map.into_iter().filter_map(|(name, value)| Some((name, value.as_bool()?))).collect())
+    #[must_use]
+    pub fn capabilities(&self) -> &[(String, bool)] {
+        &self.capabilities
     }
 
     /// Renders a conversation. Runs on a thread with a large stack.
@@ -118,7 +108,8 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] when the template refuses the conversation, [`Error::Timeout`] when it takes more than
     /// 2 s, [`Error::Grammar`] for a schema beyond its limits, [`Error::InvalidParameter`], [`Error::Unsupported`] for
-    /// media in a message, [`Error::TextTooLong`] over 16 MiB.
+    /// media in a message and for tools that the template does not show to the model,
+    /// [`Error::TextTooLong`] over 16 MiB.
     pub fn render(&self, request: &ChatRequest) -> Result<ChatPrompt> {
         let json = request.write()?;
         if json.len() > MAX_REQUEST {
@@ -126,8 +117,20 @@ impl ChatTemplate {
         }
         let ptr = Arc::clone(&self.ptr);
         let rendered = self.preparer.run("chat template", DEADLINE, move || ptr.render(&json))?;
-        let rendered = rendered.map_err(|reason| Error::ChatTemplate { reason })?;
-        ChatPrompt::new(rendered, request, Arc::clone(&self.preparer))
+        let rendered = rendered.map_err(|reason| {
+            // The grammar is made of the schemas of tools and answer: they are not the template's fault.
+            let of_schema = reason.contains(SCHEMA_FAILED);
+            if of_schema { Error::Grammar { reason } } else { Error::ChatTemplate { reason } }
+        })?;
+        let prompt = ChatPrompt::new(rendered, request, Arc::clone(&self.preparer))?;
+        let shows = |tool: &Tool| prompt.text.contains(&tool.name);
+        if request.tool_choice != ToolChoice::None && !request.tools.is_empty() && !request.tools.iter().any(shows) {
+            // llama.cpp leaves them out without a word where a template knows none. Whether it does cannot be told
+            // beforehand: some show them only in some conversations.
+            let reason = "the chat template does not show tools to the model; use a model, or a template, that does";
+            return Err(Error::Unsupported { what: "`tools`", reason });
+        }
+        Ok(prompt)
     }
 }
 
@@ -245,12 +248,30 @@ impl ChatPrompt {
     }
 }
 
+/// What can be said of a template's text before llama.cpp reads it, which would be slow, or exhaust its stack.
+pub(crate) fn check_source(source: &str) -> Result<()> {
+    let refuse = |reason| Err(Error::ChatTemplate { reason });
+    if source.trim().is_empty() {
+        return refuse("it is empty".to_owned());
+    }
+    if source.len() > MAX_TEMPLATE {
+        return refuse(format!("it has {} bytes, the limit is {MAX_TEMPLATE}", source.len()));
+    }
+    let depth = json_depth(&source.replace('(', "[").replace(')', "]"));
+    if depth > MAX_TEMPLATE_DEPTH {
+        return refuse(format!("its brackets are {depth} deep, the limit is {MAX_TEMPLATE_DEPTH}"));
+    }
+    Ok(())
+}
+
 /// Reads what the shim wrote.
 fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
     serde_json::from_str(json)
         .map_err(|error| Error::Internal { what: format!("unexpected JSON from the chat shim: {error}") })
 }
 
+/// What llama.cpp's reader of schemas complains with: "JSON schema error at #: ...", "JSON schema conversion failed: ...".
+const SCHEMA_FAILED: &str = "JSON schema ";
 const MAX_TEMPLATE: usize = 256 << 10;
 const MAX_TEMPLATE_DEPTH: usize = 500;
 const MAX_REQUEST: usize = 16 << 20;

@@ -114,7 +114,7 @@ impl Context {
         let ptr = ContextPtr::new(model.ptr(), &params.raw(), &cancel.0);
         let mut ptr = ptr.map_err(|reason| Error::CreateContext { n_ctx: params.length, reason })?;
         if !ptr.has_memory() {
-            return Err(unsupported("it embeds texts; make an `Embedder`"));
+            return Err(unsupported("it embeds texts"));
         }
         let threads = params.threads.max(params.threads_batch);
         let pool = ThreadPoolPtr::new(i32::try_from(threads).unwrap_or(1), POLL);
@@ -158,7 +158,7 @@ impl Context {
     pub fn eval(&mut self, tokens: &[TokenId]) -> Result<()> {
         let tokenizer = self.model.tokenizer();
         for token in tokens {
-            tokenizer.check(*token)?;
+            tokenizer.check("tokens", *token)?;
         }
         if self.tokens.len() + tokens.len() > self.length() {
             return Err(Error::ContextFull { limit: self.length() });

@@ -129,7 +129,7 @@ impl Embedder {
     pub fn embed_ids(&mut self, texts: &[Vec<TokenId>]) -> Result<Vec<Embedding>> {
         let tokenizer = self.rows.model.tokenizer();
         for text in texts {
-            text.iter().try_for_each(|token| tokenizer.check(*token).map(drop))?;
+            text.iter().try_for_each(|token| tokenizer.check("tokens", *token).map(drop))?;
             self.rows.check(text)?;
         }
         self.embed_checked(texts)
@@ -144,7 +144,7 @@ impl Embedder {
         let encode = |input: &EmbedInput| match input {
             EmbedInput::Text(text) => self.rows.encode(text),
             EmbedInput::Tokens(tokens) => {
-                tokens.iter().try_for_each(|token| tokenizer.check(*token).map(drop))?;
+                tokens.iter().try_for_each(|token| tokenizer.check("tokens", *token).map(drop))?;
                 self.rows.check(tokens)?;
                 Ok(tokens.clone())
             }
@@ -155,7 +155,7 @@ impl Embedder {
 
     fn embed_checked(&mut self, texts: &[Vec<TokenId>]) -> Result<Vec<Embedding>> {
         if self.pooling == Pooling::None {
-            let reason = "there is no pooling: use `embed_tokens`";
+            let reason = "its vectors are not pooled: each token has one";
             return Err(Error::Unsupported { what: "one vector for a text", reason });
         }
         let mut rows = self.rows.compute(texts)?;
@@ -250,7 +250,7 @@ impl EmbedderBuilder {
             mullama_sys::LLAMA_POOLING_TYPE_CLS => Pooling::Cls,
             mullama_sys::LLAMA_POOLING_TYPE_LAST => Pooling::Last,
             mullama_sys::LLAMA_POOLING_TYPE_RANK => {
-                let reason = "it ranks texts: make a `Reranker`";
+                let reason = "it ranks texts";
                 return Err(Error::Unsupported { what: "embedding with this model", reason });
             }
             _ if self.pooling == Some(Pooling::None) => Pooling::None,
@@ -287,7 +287,8 @@ impl PooledRows {
         if model.has_encoder() {
             return Err(unsupported("encoders with a decoder (T5) are not"));
         }
-        let params = params.resolve(model)?;
+        // Vectors are kept, and compared with those that others made: so they are computed as llama.cpp does by itself.
+        let params = ContextParams { flash_attention: params.flash_attention, ..params.resolve(model)? };
         let mut raw = params.raw();
         // Without causal attention a text must be computed at once; a batch beyond n_ubatch would abort the process.
         raw.n_batch = params.length;
@@ -322,7 +323,7 @@ impl PooledRows {
             return Err(Error::EmptyPrompt);
         }
         if tokens.len() > self.batch.capacity() {
-            return Err(Error::PromptTooLong { got: tokens.len(), limit: self.batch.capacity() });
+            return Err(Error::PromptTooLong { got: tokens.len(), exact: true, limit: self.batch.capacity() });
         }
         Ok(())
     }

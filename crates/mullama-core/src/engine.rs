@@ -216,8 +216,8 @@ impl Engine {
         let (tokens, writer) = Writer::prepare(self.model(), &source, &params, self.handle.length.unwrap_or(0))?;
         let (outlet, inlet) = Outlet::new(buffer as usize);
         let id = self.shared.ids.fetch_add(1, Ordering::Relaxed) + 1;
-        let stream = GenerationStream::new(inlet, Arc::clone(&self.shared), id, tokens.len(), chat)
-            .thinking_until(writer.thought_enough());
+        let handle = inlet.handle(Arc::clone(&self.shared), writer.thought_enough());
+        let stream = GenerationStream::new(inlet, handle, id, tokens.len(), chat);
         let job = Job {
             id,
             prompt: tokens.len(),

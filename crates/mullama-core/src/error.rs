@@ -91,8 +91,10 @@ pub enum Error {
         limit: usize,
     },
     /// The id is not a token of this model.
-    #[error("token {id} does not exist: the vocabulary has {n_vocab} tokens")]
+    #[error("{name} has token {id}, which does not exist: the vocabulary has {n_vocab} tokens")]
     UnknownToken {
+        /// Where it was given: "prompt", "tokens", "logit_bias".
+        name: &'static str,
         /// The id.
         id: i32,
         /// The size of the vocabulary.
@@ -102,10 +104,12 @@ pub enum Error {
     #[error("the prompt has no tokens; give some text")]
     EmptyPrompt,
     /// The prompt needs more positions than the context has.
-    #[error("the prompt has {got} tokens, but the context holds {limit}")]
+    #[error("the prompt has {}{got} tokens, but the context holds {limit}", if *exact { "" } else { "at least " })]
     PromptTooLong {
         /// Tokens in the prompt; of a text too long to be tokenized the fewest that it can have.
         got: usize,
+        /// Is `got` the number itself?
+        exact: bool,
         /// Positions in the context.
         limit: usize,
     },

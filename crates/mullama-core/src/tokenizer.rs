@@ -144,7 +144,7 @@ impl Tokenizer {
     }
 
     fn decode_with(&self, tokens: &[TokenId], special: bool) -> Result<String> {
-        let ids = tokens.iter().map(|token| self.check(*token)).collect::<Result<Vec<_>>>()?;
+        let ids = tokens.iter().map(|token| self.check("tokens", *token)).collect::<Result<Vec<_>>>()?;
         let bytes = self.model.ptr().detokenize(&ids, false, special).map_err(|reason| Error::Tokenize { reason })?;
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
@@ -161,7 +161,7 @@ impl Tokenizer {
     }
 
     pub(crate) fn append_piece(&self, token: TokenId, special: bool, into: &mut Vec<u8>) -> Result<()> {
-        let id = self.check(token)?;
+        let id = self.check("token", token)?;
         self.model.ptr().token_bytes(id, special, into).map_err(|reason| Error::Tokenize { reason })
     }
 
@@ -221,11 +221,12 @@ impl Tokenizer {
         self.model.ptr().add_sep()
     }
 
-    pub(crate) fn check(&self, token: TokenId) -> Result<i32> {
+    /// `name`: where the token was given.
+    pub(crate) fn check(&self, name: &'static str, token: TokenId) -> Result<i32> {
         if self.contains(token) {
             return Ok(token.0);
         }
-        Err(Error::UnknownToken { id: token.0, n_vocab: self.model.n_vocab() })
+        Err(Error::UnknownToken { name, id: token.0, n_vocab: self.model.n_vocab() })
     }
 
     fn contains(&self, token: TokenId) -> bool {

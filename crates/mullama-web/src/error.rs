@@ -212,22 +212,20 @@ impl From<mullama_core::Error> for ApiError {
         use mullama_core::Error as Core;
         let message = told(&error);
         match &error {
-            Core::PromptTooLong { got, limit } => Self::invalid("prompt", message)
-                .code("context_length_exceeded")
-                .with("n_prompt_tokens", *got)
-                .with("n_ctx", *limit),
+            Core::PromptTooLong { got, exact, limit } => {
+                let error = Self::invalid("prompt", message).code("context_length_exceeded").with("n_ctx", *limit);
+                // A client takes it for the number by which to shorten the prompt.
+                if *exact { error.with("n_prompt_tokens", *got) } else { error }
+            }
             Core::InvalidParameter { name, .. } => Self::invalid(*name, message),
             Core::Grammar { .. } => Self::invalid("response_format", message).code(INVALID_GRAMMAR),
-            // The template's grammar is made of them.
-            Core::ChatTemplate { reason } if reason.contains("JSON schema") => {
-                Self::invalid("response_format", message).code(INVALID_GRAMMAR)
-            }
             Core::ChatTemplate { .. } => Self::invalid("prompt", message).code("chat_template"),
             Core::EmptyPrompt
             | Core::TextTooLong { .. }
             | Core::RunTooLong { .. }
             | Core::UnknownCharacters { .. }
             | Core::Tokenize { .. } => Self::invalid("prompt", message),
+            Core::UnknownToken { name: "logit_bias", .. } => Self::invalid("logit_bias", message).code("unknown_token"),
             Core::UnknownToken { .. } => Self::invalid("prompt", message).code("unknown_token"),
             _ => Self::of_kind(error.kind(), message, retry_of(&error)),
         }

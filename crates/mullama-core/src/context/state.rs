@@ -93,7 +93,7 @@ impl Context {
         let (tokens, rest) = tokens.ok_or(state("it is cut off"))?;
         let tokens: Vec<_> = tokens.as_chunks::<4>().0.iter().map(|four| TokenId(i32::from_le_bytes(*four))).collect();
         let tokenizer = self.model.tokenizer();
-        if tokens.len() > self.length() || tokens.iter().any(|token| tokenizer.check(*token).is_err()) {
+        if tokens.len() > self.length() || tokens.iter().any(|token| tokenizer.check("state", *token).is_err()) {
             return Err(state("its tokens are not this model's"));
         }
         Ok((tokens, rest))

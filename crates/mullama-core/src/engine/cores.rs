@@ -11,7 +11,8 @@ pub(crate) struct Threads {
     governor: ThreadGovernor,
     meter: LoadMeter,
     looked: Option<Instant>,
-    rested: bool,
+    /// Since when there is nothing to compute.
+    rested: Option<Instant>,
     fixed: bool,
 }
 
@@ -24,7 +25,7 @@ impl Threads {
             meter.read(Instant::now());
         }
         let known = meter.cores().unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1));
-        Self { governor: ThreadGovernor::new(single, batch, policy, known), meter, looked: None, rested: true, fixed }
+        Self { governor: ThreadGovernor::new(single, batch, policy, known), meter, looked: None, rested: None, fixed }
     }
 
     /// For those who set the clock themselves: nothing ever changes.
@@ -34,13 +35,15 @@ impl Threads {
     }
 
     /// There is nothing to compute: what others do from now on takes nothing from us.
-    pub(crate) fn rest(&mut self) {
-        self.rested = true;
+    pub(crate) fn rest(&mut self, now: Instant) {
+        self.rested.get_or_insert(now);
     }
 
     /// A step begins.
     pub(crate) fn begin(&mut self, now: Instant) {
-        if std::mem::take(&mut self.rested) && !self.fixed {
+        let Some(since) = self.rested.take().filter(|_| !self.fixed) else { return };
+        // A short rest changes little of what is measured; beginning anew after each would never measure anything.
+        if now.saturating_duration_since(since) > SHORT_REST {
             self.meter.restart(now);
             self.looked = Some(now);
         }
@@ -65,5 +68,6 @@ impl Threads {
     }
 }
 
+const SHORT_REST: Duration = Duration::from_millis(100);
 /// How often the load of others is looked at.
 const LOOK: Duration = Duration::from_millis(250);

@@ -31,6 +31,8 @@ pub(crate) struct Shape {
     pub(crate) unified: bool,
     /// Can the end of a sequence be taken back? Not with recurrent states.
     pub(crate) partial_removal: bool,
+    /// Steps in which gaps between sequences cost as much as copying a sequence does.
+    pub(crate) gather_after: u32,
 }
 
 /// How a batch ended.
@@ -138,6 +140,7 @@ impl Llama {
             batch: batch.capacity(),
             unified,
             partial_removal: !model.is_recurrent(),
+            gather_after: gather_after(model, params.length),
         };
         Ok(Self { ptr, pool, adapters: Vec::new(), batch, shape, recurrent: model.is_recurrent() })
     }
@@ -226,6 +229,15 @@ impl Decoder for Llama {
     fn threads(&mut self, single: u32, batch: u32) {
         self.ptr.set_threads(i32::try_from(single.max(1)).unwrap_or(1), i32::try_from(batch.max(1)).unwrap_or(1));
     }
+}
+
+/// A gap costs up to a pass over the weights in each step; a copy reads and writes all cells of a sequence, used or not.
+fn gather_after(model: &Model, length: u32) -> u32 {
+    let (heads, of_keys) = model.head_counts();
+    let width = u64::from(model.embedding_length() / heads.max(1) * of_keys);
+    // Keys and values, two bytes each.
+    let cells = u64::from(length) * u64::from(model.layer_count()) * width * 4;
+    u32::try_from(4 * cells / model.size().max(1)).unwrap_or(u32::MAX).saturating_add(16)
 }
 
 /// Positions and sequences are far within `i32`: the context's length is at most 2^24.

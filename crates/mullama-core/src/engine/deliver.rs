@@ -65,6 +65,13 @@ pub(crate) struct Inlet {
     limit: usize,
 }
 
+impl Inlet {
+    /// `thought_enough`: what ends the thoughts of the request's writer.
+    pub(super) fn handle(&self, engine: Arc<Shared>, thought_enough: Arc<AtomicBool>) -> CancelHandle {
+        CancelHandle { gate: Arc::clone(&self.gate), thought_enough, engine }
+    }
+}
+
 /// A reader who does not wait.
 #[cfg(test)]
 impl Inlet {
@@ -101,11 +108,10 @@ impl Inlet {
 #[derive(Debug)]
 pub struct GenerationStream {
     inlet: Inlet,
-    engine: Arc<Shared>,
+    handle: CancelHandle,
     id: u64,
     prompt_tokens: u32,
     chat: Option<Box<ChatPrompt>>,
-    thought_enough: Arc<AtomicBool>,
     over: bool,
 }
 
@@ -124,30 +130,25 @@ impl CancelHandle {
         self.engine.wake();
     }
 
-    /// Makes the model end its thoughts and go on to the answer: the tokens of its template's end tag come next. Without
-    /// effect where [`ChatRequest::reasoning_control`](crate::ChatRequest::reasoning_control) was not set, and where the
-    /// model is not thinking when its next token is chosen.
+    /// Makes the model end its thoughts and go on to the answer: the tokens of its template's end tag come next, or as
+    /// soon as it begins to think. Without effect where
+    /// [`ChatRequest::reasoning_control`](crate::ChatRequest::reasoning_control) was not set.
     pub fn end_reasoning(&self) {
         self.thought_enough.store(true, Ordering::Relaxed);
     }
 }
 
 impl GenerationStream {
+    /// `handle`: made by [`Inlet::handle`] of this inlet.
     pub(super) fn new(
         inlet: Inlet,
-        engine: Arc<Shared>,
+        handle: CancelHandle,
         id: u64,
         prompt_tokens: usize,
         chat: Option<Box<ChatPrompt>>,
     ) -> Self {
         let prompt_tokens = u32::try_from(prompt_tokens).unwrap_or(u32::MAX);
-        Self { inlet, engine, id, prompt_tokens, chat, thought_enough: Arc::default(), over: false }
-    }
-
-    /// What ends the thoughts of its writer.
-    pub(super) fn thinking_until(mut self, thought_enough: Arc<AtomicBool>) -> Self {
-        self.thought_enough = thought_enough;
-        self
+        Self { inlet, handle, id, prompt_tokens, chat, over: false }
     }
 
     /// The request's number in its engine, from 1.
@@ -171,11 +172,7 @@ impl GenerationStream {
     /// Stops this request from elsewhere.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle {
-            gate: Arc::clone(&self.inlet.gate),
-            thought_enough: Arc::clone(&self.thought_enough),
-            engine: Arc::clone(&self.engine),
-        }
+        self.handle.clone()
     }
 
     /// The next event, for async runtimes; `None` after the last.
@@ -213,7 +210,7 @@ impl GenerationStream {
     fn took(&mut self, event: Option<Result<TokenEvent>>) -> Option<Result<TokenEvent>> {
         let inlet = &self.inlet;
         if inlet.gate.taken(|| inlet.receiver.len(), inlet.limit) {
-            self.engine.wake();
+            self.handle.engine.wake();
         }
         match event {
             Some(Ok(TokenEvent::Done(_)) | Err(_)) => self.over = true,
@@ -221,7 +218,7 @@ impl GenerationStream {
             // The engine's thread has ended without a word.
             None if !self.over => {
                 self.over = true;
-                return Some(Err(self.engine.stopped()));
+                return Some(Err(self.handle.engine.stopped()));
             }
             None => {}
         }
@@ -246,8 +243,7 @@ impl std::iter::FusedIterator for GenerationStream {}
 impl Drop for GenerationStream {
     fn drop(&mut self) {
         if !self.over {
-            self.inlet.gate.cancel();
-            self.engine.wake();
+            self.handle.cancel();
         }
     }
 }

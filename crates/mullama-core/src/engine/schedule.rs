@@ -3,6 +3,7 @@
 //! Generic over the decoder, so that tests drive it with a script and a clock of their own. It never blocks.
 
 mod bridge;
+mod gather;
 mod plan;
 mod step;
 #[cfg(test)]
@@ -43,6 +44,8 @@ pub(crate) struct Schedule<D: Decoder> {
     group_steps: u32,
     /// Steps that the oldest prompt has waited for shorter ones.
     passed_over: u32,
+    /// Steps for which those that run were no neighbours.
+    scattered: u32,
 }
 
 /// A request that has a sequence.
@@ -98,6 +101,7 @@ impl<D: Decoder> Schedule<D> {
             adapters: Arc::default(),
             group_steps: 0,
             passed_over: 0,
+            scattered: 0,
         }
     }
 
@@ -119,7 +123,7 @@ impl<D: Decoder> Schedule<D> {
         if computed || left {
             return Next::Go;
         }
-        self.threads.rest();
+        self.threads.rest(now);
         Next::Sleep(self.next_deadline())
     }
 

@@ -5,6 +5,7 @@
 
 mod choose;
 mod host;
+mod relocate;
 #[cfg(test)]
 mod tests;
 

@@ -49,7 +49,7 @@ pub struct EngineStats {
     pub decode_calls: u64,
     /// Tokens in all these batches together.
     pub batch_tokens: u64,
-    /// Times that cached cells were shared with a new sequence.
+    /// Times that a sequence got what another one held: a common prefix, or all of it to be beside its neighbours.
     pub cache_copies: u64,
     /// Cached prefixes that were given up for room.
     pub cache_evictions: u64,

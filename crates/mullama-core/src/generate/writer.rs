@@ -78,14 +78,14 @@ impl Writer<Tokenizer> {
             // Of shorter ones the error tells the exact number.
             let fewest = if text.len() > LONG_TEXT { tokenizer.fewest_tokens(text) } else { 0 };
             if fewest > context_length {
-                return Err(Error::PromptTooLong { got: fewest, limit: context_length });
+                return Err(Error::PromptTooLong { got: fewest, exact: false, limit: context_length });
             }
             tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true })
         };
         let tokens = match prompt {
             Prompt::Text(text) => encode(text)?,
             Prompt::Tokens(tokens) => {
-                tokens.iter().try_for_each(|token| tokenizer.check(*token).map(drop))?;
+                tokens.iter().try_for_each(|token| tokenizer.check("prompt", *token).map(drop))?;
                 tokens.to_vec()
             }
             Prompt::Chat(chat) => {
@@ -100,7 +100,7 @@ impl Writer<Tokenizer> {
             return Err(Error::EmptyPrompt);
         }
         if tokens.len() > context_length {
-            return Err(Error::PromptTooLong { got: tokens.len(), limit: context_length });
+            return Err(Error::PromptTooLong { got: tokens.len(), exact: true, limit: context_length });
         }
         let state = match prompt {
             Prompt::Chat(chat) if params.sampling.grammar.is_some() => {
@@ -140,7 +140,7 @@ impl<V: Vocabulary> Writer<V> {
         }
     }
 
-    /// Set it, and the model ends its thoughts with its next tokens, if it is thinking then.
+    /// Set it, and the model ends its thoughts with its next tokens, or as soon as it begins to think.
     pub(crate) fn thought_enough(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.thought_enough)
     }
@@ -157,8 +157,9 @@ impl<V: Vocabulary> Writer<V> {
 
     /// Takes the next token from output row `row`.
     pub(crate) fn choose(&mut self, rows: &mut impl Rows, row: i32) -> Result<Chosen> {
-        if self.thought_enough.swap(false, Ordering::Relaxed) {
-            self.sampler.end_reasoning();
+        // The wish stays until there are thoughts to end: it may come before they begin.
+        if self.thought_enough.load(Ordering::Relaxed) && self.sampler.end_reasoning() {
+            self.thought_enough.store(false, Ordering::Relaxed);
         }
         let token = self.sampler.next(rows, row)?;
         self.generated += 1;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::check_source;
 use crate::error::{Error, Result};
 use crate::ffi::RawKvOverride;
 use crate::gguf::{Gguf, GgufValue};
@@ -130,9 +131,7 @@ impl ModelParams {
         for adapter in &self.lora {
             check_scale(adapter.scale)?;
         }
-        if let Some(template) = self.chat_template.as_deref().filter(|text| text.trim().is_empty()) {
-            return Err(Error::parameter("chat_template", format!("{template:?}"), "a template that is not empty"));
-        }
+        self.chat_template.as_deref().map_or(Ok(()), check_source)?;
         self.raw_overrides().map(drop)
     }
 

@@ -33,9 +33,9 @@ impl TemplateState {
         into.insert("reasoning_control".to_owned(), self.reasoning_control.into());
     }
 
-    /// Only the chain can make the model end its thoughts.
+    /// Only the chain can make the model end its thoughts, and only by the tags of its template.
     fn may_end_reasoning(&self) -> bool {
-        self.reasoning_budget.is_some() || self.reasoning_control
+        !self.thinking_end_tags.is_empty() && (self.reasoning_budget.is_some() || self.reasoning_control)
     }
 }
 
@@ -117,10 +117,10 @@ impl Sampler {
         params.validate()?;
         let tokenizer = model.tokenizer();
         for LogitBias { token, .. } in &params.logit_bias {
-            tokenizer.check(*token)?;
+            tokenizer.check("logit_bias", *token)?;
         }
         for token in params.grammar.iter().flat_map(Grammar::trigger_tokens) {
-            tokenizer.check(token)?;
+            tokenizer.check("grammar", token)?;
         }
         if params.is_argmax() && !template.is_some_and(TemplateState::may_end_reasoning) {
             let banned = if params.ignore_eos { model.end_tokens() } else { Arc::default() };

@@ -79,11 +79,11 @@ fn prompts_that_do_not_fit_are_refused_with_both_numbers() {
     let Some(model) = stories() else { return };
     let mut context = model.context().length(32).build().unwrap();
     let error = context.generate(&"word ".repeat(100), &GenerationParams::default()).unwrap_err();
-    assert!(matches!(error, Error::PromptTooLong { got: 101.., limit: 32 }), "{error}");
+    assert!(matches!(error, Error::PromptTooLong { got: 101.., exact: true, limit: 32 }), "{error}");
     let error = context.generate(&[] as &[TokenId], &GenerationParams::default()).unwrap_err();
     assert!(matches!(error, Error::EmptyPrompt), "{error}");
     let error = context.generate(&[TokenId(1), TokenId(512)][..], &GenerationParams::default()).unwrap_err();
-    assert!(matches!(error, Error::UnknownToken { id: 512, n_vocab: 512 }), "{error}");
+    assert!(matches!(error, Error::UnknownToken { id: 512, n_vocab: 512, name: "prompt" }), "{error}");
     let full = context.eval(&[TokenId(1); 33]).unwrap_err();
     assert!(matches!(full, Error::ContextFull { limit: 32 }), "{full}");
     assert!(matches!(context.eval(&[TokenId(-1)]), Err(Error::UnknownToken { .. })));

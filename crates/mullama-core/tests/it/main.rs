@@ -10,6 +10,7 @@ mod abort_matrix;
 mod adapters;
 mod bad_files;
 mod chat;
+mod chat_refusals;
 mod context;
 mod embeddings;
 mod engine;

@@ -90,7 +90,7 @@ fn describe(model: &Model, params: Option<&EngineParams>) -> ModelInfo {
         generates: model.has_decoder() && !model.has_encoder() && !pooled,
         ranks: pooling.as_deref() == Some("4"),
         chat_template: model.chat_template_source(),
-        capabilities: model.chat_template().and_then(|template| template.capabilities()).unwrap_or_default(),
+        capabilities: model.chat_template().map(|template| template.capabilities().to_vec()).unwrap_or_default(),
         bos: name(tokenizer.bos()),
         eos: name(tokenizer.eos()),
         infills: tokenizer.fim_prefix().is_some()

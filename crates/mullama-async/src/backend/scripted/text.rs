@@ -33,7 +33,8 @@ fn id(number: u32) -> TokenId {
 
 /// The text of a token.
 pub(super) fn piece(script: &Script, token: TokenId) -> Result<String> {
-    let unknown = || CoreError::UnknownToken { id: token.0, n_vocab: i32::try_from(SCRIPT).unwrap_or(i32::MAX) };
+    let unknown =
+        || CoreError::UnknownToken { name: "tokens", id: token.0, n_vocab: i32::try_from(SCRIPT).unwrap_or(i32::MAX) };
     let number = u32::try_from(token.0).map_err(|_| unknown())?;
     if let Some(character) = char::from_u32(number) {
         return Ok(character.to_string());

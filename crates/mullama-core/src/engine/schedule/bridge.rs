@@ -23,19 +23,18 @@ impl<D: Decoder> Schedule<D> {
     /// The rows that join these streams, in rising order; their places are free then.
     pub(super) fn bridges(&mut self, parts: &[Part]) -> Vec<Bridge> {
         let shape = self.decoder.shape();
-        if shape.unified || !shape.partial_removal || parts.iter().any(|part| part.tokens > 1) {
+        // A row beside longer pieces would be computed in a pass of its own, like they.
+        if shape.unified || !shape.partial_removal || parts.len() < 2 || parts.iter().any(|part| part.rows() > 1) {
             return Vec::new();
         }
-        let mut free = shape.batch.saturating_sub(parts.iter().map(Part::rows).sum());
-        let slots: Vec<Slot> =
-            parts.iter().filter_map(|part| self.find(part.id)).map(|index| self.running[index].slot).collect();
+        let mut free = shape.batch.saturating_sub(parts.len());
         let mut bridges = Vec::new();
-        for pair in slots.windows(2) {
-            let gap = pair[0] + 1..pair[1];
+        for pair in parts.windows(2) {
+            let gap = pair[0].slot + 1..pair[1].slot;
             if gap.len() > MAX_GAP.min(free) {
                 continue;
             }
-            let rows: Option<Vec<Bridge>> = gap.map(|slot| self.bridge(slot, pair[0])).collect();
+            let rows: Option<Vec<Bridge>> = gap.map(|slot| self.bridge(slot, pair[0].slot)).collect();
             let rows = rows.unwrap_or_default();
             free -= rows.len();
             bridges.extend(rows);

@@ -1,7 +1,7 @@
 //! What goes into one batch.
 
 use super::{Schedule, Sequence};
-use crate::engine::decoder::Decoder;
+use crate::engine::decoder::{Decoder, Slot};
 use crate::engine::pace::Kind;
 use crate::engine::queue::Priority;
 use crate::engine::request::Adapters;
@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(super) struct Part {
     /// The request's number.
     pub(super) id: u64,
+    /// The sequence that it has now.
+    pub(super) slot: Slot,
     /// Tokens to compute.
     pub(super) tokens: usize,
     /// What may follow them.
@@ -59,7 +61,7 @@ impl<D: Decoder> Schedule<D> {
         urgent.map(|sequence| sequence.credit).min().map(|credit| self.pace.usable(credit))
     }
 
-    fn is_ready(sequence: &Sequence<D::Vocabulary>) -> bool {
+    pub(super) fn is_ready(sequence: &Sequence<D::Vocabulary>) -> bool {
         !sequence.job.outlet.is_paused()
     }
 
@@ -130,7 +132,8 @@ impl<D: Decoder> Schedule<D> {
         let mut parts = Vec::with_capacity(streams.len() + prompts.len());
         for (index, guesses) in streams.iter().zip(guesses) {
             free -= guesses.len();
-            parts.push(Part { id: self.running[*index].job.id, tokens: 1, guesses, output: true });
+            let Sequence { job, slot, .. } = &self.running[*index];
+            parts.push(Part { id: job.id, slot: *slot, tokens: 1, guesses, output: true });
         }
         for (index, tokens) in self.shares(streams.len(), &prompts, free) {
             let sequence = &self.running[index];
@@ -139,7 +142,7 @@ impl<D: Decoder> Schedule<D> {
             let stop = sequence.checkpoint.filter(|at| *at > computed && *at < computed + tokens);
             let tokens = stop.map_or(tokens, |at| at - computed);
             let output = computed + tokens == sequence.job.tokens.len();
-            parts.push(Part { id: sequence.job.id, tokens, guesses: Vec::new(), output });
+            parts.push(Part { id: sequence.job.id, slot: sequence.slot, tokens, guesses: Vec::new(), output });
         }
         parts
     }

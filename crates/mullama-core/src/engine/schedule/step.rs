@@ -15,12 +15,13 @@ use crate::generate::FinishReason;
 impl<D: Decoder> Schedule<D> {
     /// Computes one step. False: there was nothing to compute.
     pub(super) fn compute(&mut self) -> bool {
+        self.gather();
         let mut parts = self.plan();
         if parts.is_empty() {
             return false;
         }
         // llama.cpp computes neighbours together only in rising order.
-        parts.sort_by_key(|part| self.find(part.id).map(|index| self.running[index].slot));
+        parts.sort_by_key(|part| part.slot);
         let (streams, prompts): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| self.is_stream(part));
         let (streams, prompt) = (streams.len(), prompts.iter().map(|part| part.tokens).sum());
         let kind = self.kind(prompts.into_iter().filter_map(|part| self.find(part.id)));
@@ -93,8 +94,7 @@ impl<D: Decoder> Schedule<D> {
         for part in parts {
             let Some(index) = self.find(part.id) else { continue };
             let sequence = &self.running[index];
-            while let Some(Bridge { slot, token, position, .. }) = bridges.next_if(|bridge| bridge.slot < sequence.slot)
-            {
+            while let Some(Bridge { slot, token, position, .. }) = bridges.next_if(|bridge| bridge.slot < part.slot) {
                 let fits = self.decoder.push(*token, *position, *slot, false);
                 debug_assert!(fits, "bridges take what is left of a batch");
                 row += 1;

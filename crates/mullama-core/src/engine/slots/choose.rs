@@ -23,7 +23,7 @@ impl Slots {
     }
 
     /// Tokens that nobody else holds and that are gone when all but the first `keep` are.
-    fn loss(&self, slot: Slot, keep: usize) -> usize {
+    pub(super) fn loss(&self, slot: Slot, keep: usize) -> usize {
         let held = self.length(slot);
         if held <= keep || self.slots[slot].moved || self.is_covered(slot as EntryId) { 0 } else { held - keep }
     }

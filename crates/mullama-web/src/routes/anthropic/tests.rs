@@ -339,7 +339,7 @@ async fn tokens_are_counted_with_the_template() {
 
 #[tokio::test]
 async fn a_prompt_that_is_too_long_is_told_in_anthropics_words() {
-    let error = || mullama_core::Error::PromptTooLong { got: 9_000, limit: 8_192 }.into();
+    let error = || mullama_core::Error::PromptTooLong { got: 9_000, exact: true, limit: 8_192 }.into();
     let (_, state) = state(Script::Refuse(error));
     let error = ask(&state, &hello(json!({}))).await.unwrap_err();
     assert_eq!(

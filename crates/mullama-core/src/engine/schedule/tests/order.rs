@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::naive::Ask;
-use super::scripted::{STEP, family};
+use super::scripted::{STEP, Script, family};
 use super::world::{Setup, World};
+use crate::engine::params::Speculation;
 use crate::engine::schedule::Next;
 use crate::error::Error;
 use crate::generate::FinishReason;
@@ -169,6 +170,62 @@ fn streams_around_one_who_sleeps_stay_in_one_pass() {
         // The one whose token was computed again and again now goes on as if nothing had been.
         world.finish();
     }
+}
+
+#[test]
+fn streams_that_stay_scattered_are_brought_together() {
+    let mut setup = Setup::new(5, false);
+    setup.shape.gather_after = 4;
+    let mut world = World::new(setup);
+    let mut long = long_answers(&mut world, 60);
+    let mut next = || ask(long.next().unwrap(), 8, 60);
+    let first = world.submit(next());
+    let asleep = world.submit(Ask { buffer: 1, reads: false, ..next() });
+    let cancelled = world.submit(next());
+    let last = world.submit(next());
+    world.turns(5);
+    world.cancel(cancelled, false);
+    world.turns(10);
+    let slots: Vec<_> = world.schedule.decoder.rows.iter().map(|row| row.slot).collect();
+    assert!(matches!(slots[..], [a, b] if a + 1 == b), "{slots:?}: neighbours, and nothing is computed for a gap");
+    let moved = world.stats.snapshot().cache_copies;
+    world.turns(10);
+    assert_eq!(world.stats.snapshot().cache_copies, moved, "that is done once");
+    // The one whose place was taken goes on as if nothing had been.
+    world.clients[asleep].ask.reads = true;
+    world.read(asleep, usize::MAX);
+    for client in [first, asleep, last] {
+        world.turns_until_end(client);
+    }
+    world.finish();
+}
+
+#[test]
+fn nothing_is_computed_again_beside_guesses() {
+    let speculation = Speculation::PromptLookup { ngram: 1, tokens: 8 };
+    let mut world = World::new(Setup { speculation, script: Script::Repeating, ..Setup::new(3, false) });
+    let mut long = long_answers(&mut world, 60);
+    let first = world.submit(ask(long.next().unwrap(), 8, 60));
+    world.submit(sleeper(long.next().unwrap(), 8, 60));
+    let last = world.submit(ask(long.next().unwrap(), 8, 60));
+    world.turns(3);
+    let (mut with, mut without) = (0, 0);
+    while [first, last].iter().all(|client| world.clients[*client].end.is_none()) {
+        world.turn();
+        let of = |slot| world.schedule.decoder.rows.iter().filter(|row| row.slot == slot).count();
+        if of(0) > 1 || of(2) > 1 {
+            // They are not computed in one pass, whatever lies between them.
+            assert_eq!(of(1), 0);
+            with += 1;
+        } else {
+            assert_eq!(of(1), 1);
+            without += 1;
+        }
+    }
+    assert!(with > 0 && without > 0, "{with} steps with guesses, {without} without");
+    world.turns_until_end(first);
+    world.turns_until_end(last);
+    world.finish();
 }
 
 #[test]

@@ -93,13 +93,14 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 pub(crate) fn shape() -> impl Strategy<Value = Shape> {
-    let shape = (1_usize..=6, 16_usize..=128, 0.0_f64..1.0, 6_usize..=64, any::<bool>(), prop::bool::weighted(0.8));
-    shape.prop_map(|(slots, length, more, batch, unified, partial_removal)| {
+    let kind = (any::<bool>(), prop::bool::weighted(0.8), 0_u32..6);
+    let shape = (1_usize..=6, 16_usize..=128, 0.0_f64..1.0, 6_usize..=64, kind);
+    shape.prop_map(|(slots, length, more, batch, (unified, partial_removal, gather_after))| {
         // From as few as one request needs to as many as all do.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small number")]
         let extra = ((length * (slots - 1)) as f64 * more * more) as usize;
         let cells = if unified { length + extra } else { length * slots };
-        Shape { slots, length, cells, batch, unified, partial_removal }
+        Shape { slots, length, cells, batch, unified, partial_removal, gather_after }
     })
 }
 

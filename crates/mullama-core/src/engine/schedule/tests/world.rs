@@ -35,7 +35,15 @@ pub(crate) struct Setup {
 impl Setup {
     /// Without limits that matter, without guesses and faults.
     pub(crate) fn new(slots: usize, unified: bool) -> Self {
-        let shape = Shape { slots, length: 128, cells: 128 * slots, batch: 64, unified, partial_removal: true };
+        let shape = Shape {
+            slots,
+            length: 128,
+            cells: 128 * slots,
+            batch: 64,
+            unified,
+            partial_removal: true,
+            gather_after: 30,
+        };
         let (script, faults, speculation) = (Script::Whole, Faults::default(), Speculation::Off);
         Self { shape, script, faults, host: 0, speculation, reader_timeout_ms: None, micro_batch: 512 }
     }
