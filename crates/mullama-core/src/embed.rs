@@ -287,8 +287,7 @@ impl PooledRows {
         if model.has_encoder() {
             return Err(unsupported("encoders with a decoder (T5) are not"));
         }
-        // Vectors are kept, and compared with those that others made: so they are computed as llama.cpp does by itself.
-        let params = ContextParams { flash_attention: params.flash_attention, ..params.resolve(model)? };
+        let params = params.resolve(model)?;
         let mut raw = params.raw();
         // Without causal attention a text must be computed at once; a batch beyond n_ubatch would abort the process.
         raw.n_batch = params.length;

@@ -54,8 +54,6 @@ pub(crate) struct Shared {
     /// Apart, so that a slow grammar holds up no text.
     tokenizing: Preparer,
     pub(crate) n_vocab: i32,
-    /// Is a part of it computed there?
-    on_gpu: bool,
     path: PathBuf,
     fingerprint: [u8; 32],
     vocab_only: bool,
@@ -258,10 +256,6 @@ impl Model {
     /// The longest text that the model has positions for, where it has a table of them.
     pub(crate) fn position_limit(&self) -> Option<u32> {
         self.inner.shared.learned_positions.then(|| self.context_length())
-    }
-
-    pub(crate) fn is_on_gpu(&self) -> bool {
-        self.inner.shared.on_gpu
     }
 
     pub(crate) fn n_vocab(&self) -> i32 {

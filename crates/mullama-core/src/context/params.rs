@@ -27,7 +27,7 @@ pub struct ContextParams {
     /// CPU threads while a prompt is computed. 0 (default): one for models under 32 MiB, else as many as the machine has
     /// cores. `n_threads_batch`.
     pub threads_batch: u32,
-    /// Flash attention. Default: where it is the better way ([`FlashAttention::Auto`]). `flash_attn_type`.
+    /// Flash attention. Default: where the device can. `flash_attn_type`.
     pub flash_attention: FlashAttention,
     /// Number format of the keys. Default f16. `type_k`.
     pub kv_type_k: KvType,
@@ -64,12 +64,11 @@ impl Default for ContextParams {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FlashAttention {
-    /// On a GPU: where it can. On the CPU attention is computed faster without it, but
-    /// takes 4 bytes for each head, token of a micro batch, and token of the context: so without it where that is up to
-    /// 128 MiB, or an eighth of the weights, and the values are not quantized.
+    /// Where the device can.
     #[default]
     Auto,
-    /// Never.
+    /// Never. On a CPU this is faster for many long texts of about the same length, and slower where lengths differ: attention
+    /// then goes over the longest for all. Takes 4 bytes for each head, token of a micro batch, and token of the context.
     Off,
     /// Always.
     On,
@@ -115,11 +114,6 @@ impl ContextParams {
     /// # Errors
     /// [`Error::InvalidParameter`] names the field.
     pub fn resolve(&self, model: &Model) -> Result<Self> {
-        self.resolve_with(model, |params| params.length)
-    }
-
-    /// `cells`: how many attention goes over at most.
-    pub(crate) fn resolve_with(&self, model: &Model, cells: impl FnOnce(&Self) -> u32) -> Result<Self> {
         let mut resolved = self.clone();
         if self.length == 0 {
             resolved.length = model.context_length().clamp(1, DEFAULT_LENGTH);
@@ -161,16 +155,6 @@ impl ContextParams {
                 format!("{:?}", self.kv_type_v),
                 "f16, bf16 or f32 without flash attention",
             ));
-        }
-        if self.flash_attention == FlashAttention::Auto && !quantized(self.kv_type_v) && !model.is_on_gpu() {
-            let (heads, _) = model.head_counts();
-            let scores = u64::from(heads)
-                * u64::from(resolved.micro_batch)
-                * u64::from(cells(&resolved))
-                * size_of::<f32>() as u64;
-            if scores <= MAX_SCORES.max(model.size() / 8) {
-                resolved.flash_attention = FlashAttention::Off;
-            }
         }
         Ok(resolved)
     }
@@ -215,8 +199,6 @@ const DEFAULT_LENGTH: u32 = 8_192;
 const MAX_LENGTH: u32 = 1 << 24;
 const MAX_BATCH: u32 = 1 << 16;
 const DEFAULT_THREADS: u32 = 16;
-/// Bytes for the scores of attention that are too few to matter.
-const MAX_SCORES: u64 = 128 << 20;
 const SMALL_MODEL: u64 = 32 << 20;
 /// `GGML_MAX_N_THREADS`.
 const MAX_THREADS: u32 = 512;

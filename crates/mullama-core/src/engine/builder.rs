@@ -91,10 +91,7 @@ impl EngineBuilder {
         crate::ffi::init();
         let Self { model, mut params, draft } = self;
         params.validate()?;
-        params.context = params.context.resolve_with(&model, |context| match params.kv_layout {
-            KvLayout::PerSequence => context.length,
-            KvLayout::Unified => params.cells(context),
-        })?;
+        params.context = params.context.resolve(&model)?;
         check_cells(&params)?;
         if matches!(params.speculation, Speculation::Draft { .. }) != draft.is_some() {
             return Err(Error::parameter("speculation", "draft", "set with `draft`, which names the model"));

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::{Inner, KvOverride, KvOverrideValue, LoraSpec, Model, ModelParams, Shared};
-use crate::backend::{Device, DeviceKind, devices};
 use crate::error::{Error, Result};
 use crate::ffi::{self, LoadSource, ModelPtr, RawModelParams};
 use crate::gguf::{Gguf, GgufError};
@@ -191,7 +190,6 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
         preparer: Arc::new(Preparer::new()),
         tokenizing: Preparer::new(),
         n_vocab,
-        on_gpu: is_on_gpu(params),
         path,
         fingerprint: header.fingerprint(),
         vocab_only: params.vocab_only,
@@ -200,13 +198,6 @@ fn load_shared(source: &Source<'_>, params: &ModelParams, progress: Option<Progr
         vocabulary: OnceLock::new(),
         learned_positions: header.tensors().iter().any(|tensor| tensor.name == "position_embd.weight"),
     })
-}
-
-/// Does llama.cpp put any of it on a GPU?
-fn is_on_gpu(params: &ModelParams) -> bool {
-    let chosen = |device: &Device| params.devices.is_empty() || params.devices.contains(&device.name);
-    let is_gpu = |device: &Device| matches!(device.kind, DeviceKind::Gpu | DeviceKind::IntegratedGpu);
-    params.gpu_layers != 0 && devices().iter().any(|device| is_gpu(device) && chosen(device))
 }
 
 /// A header's error, as this crate's: what the system refused is a file error, the rest is the file's fault.
