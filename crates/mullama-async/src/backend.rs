@@ -114,8 +114,8 @@ pub trait GenerationControl: fmt::Debug + Send + Sync {
     /// Ends it with [`FinishReason::Cancelled`](mullama_core::FinishReason::Cancelled) and what there is.
     fn stop(&self);
 
-    /// Makes the model end its thoughts and go on to the answer, where the request has
-    /// [`reasoning_control`](mullama_core::ChatRequest::reasoning_control) and the model is thinking.
+    /// Makes the model end its thoughts and go on to the answer, at once or as soon as it begins to think, where the request
+    /// has [`reasoning_control`](mullama_core::ChatRequest::reasoning_control).
     fn end_reasoning(&self);
 }
 

@@ -19,7 +19,8 @@ use crate::error::{Error, Result};
 ///
 /// Answers to conversations come as [`ChatDelta`]s with text, those to other prompts as text alone. `max_tokens`,
 /// `timeout_ms` and [`GenerationControl::stop`](crate::GenerationControl::stop) end an answer as long as it has tokens to
-/// come; stop strings are not looked for. Where there is no interval, all comes at once.
+/// come; stop strings are not looked for. Thoughts that are ended leave out those that would follow up to the next piece of
+/// another kind. Where there is no interval, all comes at once.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Script {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 use super::Script;
 use super::model::{Control, Model, Outcome};
 use super::text::{noise, piece_id, text_of};
-use crate::backend::{BackendEvent, BackendRequest, BackendSummary, TokenDelta};
+use crate::backend::{BackendEvent, BackendPrompt, BackendRequest, BackendSummary, TokenDelta};
 use crate::error::{Error, Result};
 
 /// What one answer will be.
@@ -69,17 +69,16 @@ impl Plan {
             Script::Refuse(_) | Script::Loading | Script::Overloaded => None,
         }
     }
-}
 
-impl Plan {
-    /// Leaves out the thoughts that would come next.
-    fn end_thoughts(&mut self, sent: u32) {
-        let Pieces::Listed(deltas) = &mut self.pieces else { return };
+    /// Leaves out the thoughts that would come next. Are there any?
+    fn end_thoughts(&mut self, sent: u32) -> bool {
+        let Pieces::Listed(deltas) = &mut self.pieces else { return false };
         let from = usize::try_from(sent).unwrap_or(usize::MAX).min(deltas.len());
         let thoughts = deltas.iter().skip(from).take_while(|delta| matches!(delta, ChatDelta::ReasoningContent(_)));
         let count = thoughts.count();
         deltas.drain(from..from + count);
         self.count = self.count.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+        count > 0
     }
 }
 
@@ -88,7 +87,11 @@ pub(super) struct Answer {
     model: Arc<Model>,
     control: Arc<Control>,
     plan: Plan,
+    /// Tokens at most.
+    limit: Option<u32>,
     chat: bool,
+    /// May its thoughts be ended?
+    thoughts_end: bool,
     top_logprobs: Option<u8>,
     /// What came so far.
     sent: u32,
@@ -106,15 +109,17 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(model: Arc<Model>, control: Arc<Control>, mut plan: Plan, request: &BackendRequest) -> Self {
-        if let Some(limit) = request.params.max_tokens.filter(|limit| *limit < plan.count) {
-            plan.count = limit;
-            plan.end = End::Done(FinishReason::Length);
-        }
+    pub(super) fn new(model: Arc<Model>, control: Arc<Control>, plan: Plan, request: &BackendRequest) -> Self {
+        let chat = match &request.prompt {
+            BackendPrompt::Chat(chat) => Some(chat),
+            _ => None,
+        };
         let started = Instant::now();
-        let limit = request.params.timeout_ms.map(Duration::from_millis);
+        let patience = request.params.timeout_ms.map(Duration::from_millis);
         Self {
-            chat: matches!(request.prompt, crate::backend::BackendPrompt::Chat(_)),
+            limit: request.params.max_tokens,
+            chat: chat.is_some(),
+            thoughts_end: chat.is_some_and(|chat| chat.reasoning_control),
             top_logprobs: request.params.top_logprobs,
             model,
             control,
@@ -125,23 +130,33 @@ impl Answer {
             calls: Vec::new(),
             started,
             first: None,
-            deadline: limit.and_then(|limit| started.checked_add(limit)),
+            deadline: patience.and_then(|patience| started.checked_add(patience)),
             timer: Box::pin(tokio::time::sleep_until(started)),
             ready: VecDeque::new(),
             ended: false,
         }
     }
 
+    /// Tokens of the whole answer.
+    fn count(&self) -> u32 {
+        self.limit.map_or(self.plan.count, |limit| limit.min(self.plan.count))
+    }
+
+    fn end(&self) -> End {
+        if self.count() < self.plan.count { End::Done(FinishReason::Length) } else { self.plan.end }
+    }
+
     /// The next token, or what stands at the end.
     fn step(&mut self) -> Option<Result<BackendEvent>> {
-        if self.control.has_thought_enough() {
-            self.plan.end_thoughts(self.sent);
+        // The wish is kept until there are thoughts to end, and those that come later are others.
+        if self.thoughts_end && self.control.has_thought_enough() && self.plan.end_thoughts(self.sent) {
+            self.control.thoughts_ended();
         }
-        if self.sent < self.plan.count {
+        if self.sent < self.count() {
             let event = BackendEvent::Tokens(self.token());
             return Some(Ok(event));
         }
-        match self.plan.end {
+        match self.end() {
             End::Done(reason) => Some(self.finish(reason)),
             End::Fail(error) => {
                 self.leave(Outcome::Failed);
@@ -259,7 +274,7 @@ impl Answer {
 
     /// When the next token is due, counted from the beginning: a reader that was late gets what it missed.
     fn due(&self) -> Option<Instant> {
-        if self.sent >= self.plan.count {
+        if self.sent >= self.count() {
             return Some(self.started);
         }
         self.started.checked_add(self.plan.interval.saturating_mul(self.sent + 1))
@@ -287,7 +302,7 @@ impl Stream for Answer {
             let retry_after = this.model.down_for();
             return Poll::Ready(Some(Err(Error::BackendDown { model: this.model.name.clone(), retry_after })));
         }
-        if this.sent >= this.plan.count && matches!(this.plan.end, End::Never) {
+        if this.sent >= this.count() && matches!(this.end(), End::Never) {
             return Poll::Pending;
         }
         if this.control.is_stopped() {

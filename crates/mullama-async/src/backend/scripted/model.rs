@@ -75,6 +75,10 @@ impl Control {
         self.thought_enough.load(Ordering::Acquire)
     }
 
+    pub(super) fn thoughts_ended(&self) {
+        self.thought_enough.store(false, Ordering::Release);
+    }
+
     pub(super) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }

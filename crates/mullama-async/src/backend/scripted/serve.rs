@@ -48,7 +48,12 @@ impl ScriptedBackend {
         }
         let prompt_tokens = text::prompt_tokens(&request.prompt);
         if prompt_tokens > Self::CONTEXT {
-            return Err(CoreError::PromptTooLong { got: prompt_tokens as usize, limit: Self::CONTEXT as usize }.into());
+            return Err(CoreError::PromptTooLong {
+                got: prompt_tokens as usize,
+                exact: true,
+                limit: Self::CONTEXT as usize,
+            }
+            .into());
         }
         let control = model.begin(prompt_tokens)?;
         let answer = Answer::new(model, Arc::clone(&control), plan, &request);

@@ -127,6 +127,41 @@ async fn an_answer_in_pieces_becomes_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn thoughts_are_ended_once_when_they_come() {
+    let text = |text: &str| ChatDelta::Content(text.to_owned());
+    let thought = |text: &str| ChatDelta::ReasoningContent(text.to_owned());
+    let deltas =
+        vec![text("a"), thought("1"), thought("2"), text("b"), text("c"), thought("3"), thought("4"), text("d")];
+    let backend = ScriptedBackend::new().model("m", Script::Answer { deltas, interval: TICK });
+    let begin = async |control: bool, max_tokens: Option<u32>| {
+        let mut request = chat();
+        request.params.max_tokens = max_tokens;
+        let BackendPrompt::Chat(chat) = &mut request.prompt else { panic!("a conversation") };
+        chat.reasoning_control = control;
+        let stream = backend.submit("m", request).await.unwrap();
+        // Before there is any thought: the wish waits for it.
+        stream.control().end_reasoning();
+        stream
+    };
+    let told = |(tokens, done, _): (Vec<TokenDelta>, Vec<BackendSummary>, _)| {
+        let text: String = tokens.iter().map(|delta| delta.text.as_str()).collect();
+        (text, done[0].summary.finish_reason)
+    };
+    assert_eq!(told(all(begin(true, None).await).await), ("abc34d".to_owned(), FinishReason::Stop));
+    assert_eq!(told(all(begin(true, Some(4)).await).await), ("abc3".to_owned(), FinishReason::Length));
+    assert_eq!(told(all(begin(true, Some(6)).await).await), ("abc34d".to_owned(), FinishReason::Stop));
+    assert_eq!(told(all(begin(false, None).await).await), ("a12bc34d".to_owned(), FinishReason::Stop));
+
+    // In their midst, and once more.
+    let mut stream = begin(true, None).await;
+    for _ in 0..4 {
+        stream.next().await.unwrap().unwrap();
+    }
+    stream.control().end_reasoning();
+    assert_eq!(told(all(stream).await), ("d".to_owned(), FinishReason::Stop));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_hangs_hangs_and_what_stalls_stalls() {
     let stall = Script::Stall { after: 2, interval: TICK, text: "x".to_owned() };
     let backend = ScriptedBackend::new().model("hang", Script::Hang).model("stall", stall);
