@@ -50,7 +50,7 @@ impl<D: Decoder> Schedule<D> {
                 .filter(|slot| !window.contains(slot) && !ready.contains(slot) && self.slots.is_vacant(*slot));
             let spare = elsewhere.clone().count();
             let first = match (vacant.first(), held.first()) {
-                (Some(place), _) => (outside.clone().last()?, *place),
+                (Some(place), _) => (outside.clone().next_back()?, *place),
                 // One whose reader sleeps, or a prefix that may serve again, makes way.
                 (None, Some(place)) => (*place, elsewhere.next()?),
                 (None, None) => return None,
