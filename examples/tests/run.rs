@@ -94,3 +94,8 @@ fn a_pool_keeps_within_its_bound() {
     let said = run("pool", &[]);
     assert!(said.contains("first: Unloaded") && said.contains("second: Ready"), "{said}");
 }
+
+#[test]
+fn the_configuration_snippet_runs() {
+    assert_eq!(run("configuration", &[]).trim(), "8192 tokens, 12 threads\n3 + 4 = 7.");
+}

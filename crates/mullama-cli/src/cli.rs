@@ -1,6 +1,7 @@
 //! The command line: commands and their flags.
 
 pub(crate) mod bench;
+pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod model;
 mod number;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Chat(Box<Chat>),
     /// Answer over HTTP, as the servers of OpenAI, Anthropic, Ollama and llama.cpp do
     Serve(Box<serve::Serve>),
+    /// Show, check or make the configuration
+    Config(config::Config),
     /// Text to tokens, or with --decode back
     Tokenize(Tokenize),
     /// Texts to vectors
@@ -343,7 +346,7 @@ demonstration model.
 
 Exit codes: 0 success; 2 wrong usage or input, or not supported; 3 a file or an address is missing or cannot be used; \
 4 beyond a limit; 5 out of time; 70 llama.cpp failed, or a bug; 130 cancelled; 143 a server had to cut answers at its \
-end; 1 anything else.";
+end; 78 the configuration cannot be used; 1 anything else.";
 
 const RUN_HELP: &str = "\
 The model's chat template is used where it has one; otherwise the prompt is sent as it is. Thoughts of the model go to \

@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod completions;
+mod config;
 mod convert;
 mod devices;
 mod embed;
@@ -15,8 +16,6 @@ mod run;
 mod serve;
 mod tokenize;
 
-pub(crate) use serve::install_log as install_server_log;
-
 use crate::cli::Command;
 use crate::error::Result;
 use crate::terminal::Ui;
@@ -27,6 +26,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<()> {
         Command::Run(args) => run::run(&args, ui),
         Command::Chat(args) => chat::run(&args, ui),
         Command::Serve(args) => serve::run(&args, ui),
+        Command::Config(args) => config::run(&args, ui),
         Command::Tokenize(args) => tokenize::run(&args, ui),
         Command::Embed(args) => embed::run(&args, ui),
         Command::Rerank(args) => rerank::run(&args, ui),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use mullama::{AsyncError, ConvertError, WebError};
+use mullama::{AsyncError, ConfigError, ConvertError, WebError};
 use mullama_core::ErrorKind;
 use rustyline::error::ReadlineError;
 
@@ -22,6 +22,8 @@ pub(crate) enum Error {
     Async(AsyncError),
     /// Of the server.
     Web(WebError),
+    /// Of the configuration.
+    Config(ConfigError),
     /// Of a conversion.
     Convert(ConvertError),
     /// Some files failed; what went wrong was told beside each. The class is that of the first.
@@ -60,6 +62,7 @@ impl Error {
             Self::Core(error) => error.kind(),
             Self::Async(error) => error.kind(),
             Self::Web(error) => error.kind(),
+            Self::Config(error) => error.kind(),
             Self::Convert(error) => error.kind(),
             Self::Files { kind, .. } => *kind,
             Self::Stopped { .. } => ErrorKind::Cancelled,
@@ -91,6 +94,7 @@ impl Error {
             Self::Network { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("is the server running?")
             }
+            Self::Config(error) => error.problems().first().and_then(|problem| problem.hint.as_deref()),
             Self::Async(_) | Self::Convert(_) | Self::Files { .. } => None,
             Self::Stopped { .. } => Some("--resume goes on where it was"),
             Self::Cut => Some("--shutdown-timeout gives them more time"),
@@ -122,6 +126,7 @@ impl fmt::Display for Error {
             Self::Core(error) => f.write_str(&wording::text(error)),
             Self::Async(error) => error.fmt(f),
             Self::Web(error) => f.write_str(&wording::web_text(error)),
+            Self::Config(error) => error.fmt(f),
             Self::Convert(error) => error.fmt(f),
             Self::Files { failed, of, .. } => write!(f, "{failed} of {of} files failed"),
             Self::Stopped { files } => write!(f, "stopped before {files} files were done"),
@@ -144,6 +149,7 @@ impl std::error::Error for Error {
             Self::Core(error) => error.source(),
             Self::Async(error) => error.source(),
             Self::Web(error) => error.source(),
+            Self::Config(error) => error.source(),
             Self::Convert(error) => error.source(),
             Self::Usage { .. } | Self::NoFile { .. } => None,
             Self::Json { source, .. } => Some(source),
@@ -157,6 +163,12 @@ impl std::error::Error for Error {
 impl From<mullama_core::Error> for Error {
     fn from(error: mullama_core::Error) -> Self {
         Self::Core(error)
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
     }
 }
 

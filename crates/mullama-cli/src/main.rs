@@ -35,9 +35,9 @@ fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(&cli.global);
-    match &cli.command {
-        Command::Serve(args) => commands::install_server_log(args.network.log_format, &ui),
-        _ => ui.install_log(),
+    // The server's log is as its configuration says, which is yet to be read.
+    if !matches!(cli.command, Command::Serve(_)) {
+        ui.install_log();
     }
     match commands::run(cli.command, &ui) {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,14 +46,22 @@ fn main() -> ExitCode {
             ui.report(&error);
             ExitCode::from(match error {
                 Error::Cut => CUT,
+                Error::Config(ref error) if is_of_files(error) => CONFIG,
                 error => exit_code(error.kind()),
             })
         }
     }
 }
 
+/// Is something wrong with more than the command line?
+fn is_of_files(error: &mullama::ConfigError) -> bool {
+    error.problems().iter().any(|problem| !problem.origin.is_flag())
+}
+
 /// What a shell says of a program that SIGTERM ended.
 const CUT: u8 = 143;
+/// EX_CONFIG of sysexits.h.
+const CONFIG: u8 = 78;
 
 /// The program's exit code; `mullama --help` lists them.
 fn exit_code(kind: ErrorKind) -> u8 {

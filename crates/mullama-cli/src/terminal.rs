@@ -82,9 +82,18 @@ impl Ui {
     /// An error and its hint, on stderr.
     pub(crate) fn report(&self, error: &Error) {
         let (red, plain) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-        say(format_args!("{red}error:{plain} {}\n", error.chain()));
-        if let Some(hint) = error.hint() {
-            say(format_args!("hint: {hint}\n"));
+        let tell = |problem: &str, hint: Option<&str>| {
+            say(format_args!("{red}error:{plain} {problem}\n"));
+            if let Some(hint) = hint {
+                say(format_args!("hint: {hint}\n"));
+            }
+        };
+        match error {
+            // All of it at once.
+            Error::Config(error) if !error.problems().is_empty() => {
+                error.problems().iter().for_each(|problem| tell(&problem.to_string(), problem.hint.as_deref()));
+            }
+            error => tell(&error.chain(), error.hint()),
         }
     }
 

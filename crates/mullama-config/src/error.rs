@@ -145,7 +145,13 @@ impl Problem {
         value: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        let fault = Fault::Value { value: value.into(), expected: expected.into() };
+        // What comes from a file may hold anything.
+        let escaped = |letter: char| match letter {
+            letter if letter.is_control() => letter.escape_default().to_string(),
+            letter => letter.to_string(),
+        };
+        let value = value.into().chars().map(escaped).collect();
+        let fault = Fault::Value { value, expected: expected.into() };
         Self { path: path.into(), origin, fault, hint: None }
     }
 

@@ -13,6 +13,10 @@ pub enum MullamaError {
     #[cfg(feature = "async")]
     #[error(transparent)]
     Async(#[from] mullama_async::Error),
+    /// Of the configuration.
+    #[cfg(feature = "config")]
+    #[error(transparent)]
+    Config(#[from] mullama_config::Error),
     /// Of a conversion.
     #[cfg(feature = "format-conversion")]
     #[error(transparent)]
@@ -31,6 +35,8 @@ impl MullamaError {
             Self::Core(error) => error.kind(),
             #[cfg(feature = "async")]
             Self::Async(error) => error.kind(),
+            #[cfg(feature = "config")]
+            Self::Config(error) => error.kind(),
             #[cfg(feature = "format-conversion")]
             Self::Convert(error) => error.kind(),
             #[cfg(feature = "web")]

@@ -37,7 +37,7 @@
 //! | `format-conversion` | Sound and pictures in every format: files, streams, batches. |
 //! | `whisper` | whisper.cpp, linked on llama.cpp's ggml; transcription is not filled yet. Outside of this workspace it needs one line of set-up. |
 //! | `tts` | Speech from text (not filled yet). |
-//! | `config` | Layered configuration (not filled yet). |
+//! | `config` | One typed configuration: files, environment, flags; checked as a whole, read again when it changes. |
 //! | `demo-models` | The project's own small models, as bytes: chat, vision and speech. |
 //! | `cuda` | NVIDIA GPUs, by CUDA. |
 //! | `vulkan` | GPUs of every maker, by Vulkan. |
@@ -64,6 +64,12 @@ pub use mullama_async::{
     Backoff, JobHandle, MullamaRuntime, RestartPolicy, RuntimeBuilder, RuntimeMetrics, ShutdownReport, TaskContext,
     TaskId, TaskManager, TaskReport, TaskResult, TaskState, TaskStatus,
 };
+#[cfg(feature = "config")]
+pub use mullama_config::{
+    AuthConfig, ConfigWatcher, ContextConfig, CorsConfig, EmbeddingsConfig, EngineConfig, Error as ConfigError,
+    GenerationConfig, HttpConfig, LimitsConfig, LoggingConfig, ModelConfig, MullamaConfig, PerformanceConfig, Secret,
+    ServeConfig, SpeculationConfig, TlsConfig,
+};
 #[cfg(feature = "format-conversion")]
 pub use mullama_convert::{
     AudioConverter, AudioFormatType, BatchConverter, ConversionConfig, Error as ConvertError, ImageConverter,
@@ -75,6 +81,9 @@ pub use mullama_web::{
     ApiError, AppState, EmbeddingTokens, Error as WebError, Server, ServerConfig, WebConfig, create_router,
 };
 
+/// One typed configuration; see the crate `mullama-config`.
+#[cfg(feature = "config")]
+pub use mullama_config as config;
 /// Sound and pictures in every format; see the crate `mullama-convert`.
 #[cfg(feature = "format-conversion")]
 pub use mullama_convert as convert;

@@ -5,6 +5,8 @@ pub use crate::MullamaError;
 pub use mullama_async::{AsyncContext, AsyncModel, EnginePool, TokenStream};
 #[cfg(feature = "tokio-runtime")]
 pub use mullama_async::{MullamaRuntime, TaskManager};
+#[cfg(feature = "config")]
+pub use mullama_config::{ContextConfig, ModelConfig, MullamaConfig};
 pub use mullama_core::{
     AudioBuffer, CancelToken, ChatMessage, ChatRequest, ChatTemplate, Context, Embedder, ErrorKind, FinishReason,
     GenerationParams, Grammar, ImageBuffer, Model, Reranker, Role, SamplingParams, TokenEvent, TokenId, Tokenizer,

@@ -3,11 +3,11 @@
 pub(crate) mod spelling;
 mod values;
 
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, Args, ValueEnum, ValueHint};
+use clap::{Arg, Args, ValueHint};
+use mullama::config::LogFormat;
 use mullama_core::KvLayout;
 
 use super::number::{count, whole};
@@ -26,6 +26,9 @@ pub(crate) struct Serve {
     /// Names of the first model, with commas between; the first one is what the server calls it
     #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) alias: Vec<String>,
+    /// A file with the configuration (TOML, or JSON if its name ends so), read again when it changes; flags go over it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
@@ -40,12 +43,12 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct NetworkArgs {
-    /// The address to listen on, or a name of this machine
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
-    pub(crate) host: String,
-    /// The port to listen on; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value = "8080", value_parser = whole::<u16>(0..=65_535), allow_hyphen_values = true)]
-    pub(crate) port: u16,
+    /// The address to listen on, or a name of this machine [default: 127.0.0.1]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// The port to listen on; 0 takes a free one [default: 8080]
+    #[arg(long, value_name = "PORT", value_parser = whole::<u16>(0..=65_535), allow_hyphen_values = true)]
+    pub(crate) port: Option<u16>,
     /// The certificate for HTTPS, with those that it needs, as PEM; read again when it changes
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "ssl_key_file")]
@@ -54,9 +57,9 @@ pub(crate) struct NetworkArgs {
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "ssl_cert_file")]
     pub(crate) ssl_key_file: Option<PathBuf>,
-    /// Threads for HTTP; the models have their own
-    #[arg(long, value_name = "N", default_value = "2", value_parser = threads, allow_hyphen_values = true)]
-    pub(crate) threads_http: NonZero<usize>,
+    /// Threads for HTTP; the models have their own [default: 2]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=256), allow_hyphen_values = true)]
+    pub(crate) threads_http: Option<u32>,
     /// A connection ends when its client sends nothing of a request, or takes nothing of an answer, for this long [default: 30]
     #[arg(long = "timeout", value_name = "SECONDS", value_parser = time, allow_hyphen_values = true)]
     pub(crate) silence: Option<Duration>,
@@ -73,9 +76,9 @@ pub(crate) struct NetworkArgs {
     /// Serve no GET /slots
     #[arg(long)]
     pub(crate) no_slots: bool,
-    /// How the log on stderr is written
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) log_format: LogFormat,
+    /// How the log on stderr is written: pretty, json, or auto: pretty on a terminal, else JSON [default: auto]
+    #[arg(long, value_name = "HOW", value_parser = one_of::<LogFormat>(&["auto", "pretty", "json"]))]
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 /// Who may use the server.
@@ -143,18 +146,6 @@ pub(crate) struct ServedArgs {
     pub(crate) cache_reuse: Option<u32>,
 }
 
-/// How lines of the log look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Pretty on a terminal, else JSON
-    #[default]
-    Auto,
-    /// Text with colours
-    Pretty,
-    /// One JSON object a line
-    Json,
-}
-
 impl Serve {
     /// All MODELs, in their order: those without a flag first.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -197,21 +188,20 @@ fn adapt(arg: Arg) -> Arg {
     }
 }
 
-fn threads(text: &str) -> Result<NonZero<usize>, &'static str> {
-    let number = text.parse().ok().and_then(NonZero::<usize>::new);
-    number.filter(|number| number.get() <= MAX_THREADS).ok_or("must be a whole number, 1..=256")
-}
-
-const MAX_THREADS: usize = 256;
-
 const SERVE_HELP: &str = "\
 Serves the HTTP APIs of OpenAI, Anthropic, Ollama and llama.cpp's server; GET /openapi.json describes them. When the models \
 are loaded, one line on stdout tells the address and a request to try. The log goes to stderr.
 
 SIGTERM and Ctrl-C end it in order: it is not ready any more (GET /health is 503), goes on for --shutdown-grace, takes no \
 more connections, and waits up to --shutdown-timeout for what runs; what is then not done is cut, and the exit code is \
-143. A second one ends it at once, with 130. SIGHUP reads the file of keys again; SIGUSR1 writes the state of all models \
-to the log.
+143. A second one ends it at once, with 130. SIGHUP reads the configuration and the file of keys again; SIGUSR1 writes the \
+state of all models to the log.
+
+What no flag says comes from the environment (MULLAMA_SERVER__PORT=8081), the file of --config, the user's file \
+(~/.config/mullama/config.toml) and the system's (/etc/mullama/config.toml), in this order; `mullama config` shows, checks \
+and makes them. When a file changes, keys, origins, limits, the log's levels and the defaults of requests change with it; \
+what needs a restart is told in the log. A configuration that cannot be used is told of line by line, and the exit code is \
+78.
 
 Flags about generation are what requests get that do not say otherwise. With the embedded model alone the temperature is 0 \
 unless given.
@@ -258,7 +248,7 @@ mod tests {
         assert_eq!((generation.max_tokens, generation.sampling.temperature), (None, 0.5));
         assert_eq!((generation.timeout_ms, generation.sampling.samplers.len()), (None, 2));
         assert_eq!(serve.network.silence, Some(Duration::from_secs(600)));
-        assert_eq!((serve.network.host.as_str(), serve.network.port), ("0.0.0.0", 0));
+        assert_eq!((serve.network.host.as_deref(), serve.network.port), (Some("0.0.0.0"), Some(0)));
         assert_eq!(
             (serve.access.api_key, serve.alias),
             (vec!["k1".into(), "k2".into()], vec!["one".into(), "two".into()])

@@ -1,5 +1,6 @@
 //! `mullama serve`: models over HTTP, until a signal ends it.
 
+mod flags;
 mod log;
 mod models;
 mod settings;
@@ -9,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mullama::{AppState, AsyncError, InferenceBackend, Server, create_router};
+use mullama::config::Loaded;
+use mullama::{AppState, AsyncError, ConfigWatcher, InferenceBackend, MullamaConfig, Server, create_router};
 use mullama_core::Error as Core;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -19,37 +21,54 @@ use crate::error::{Error, Result};
 use crate::interrupt::Work;
 use crate::load::ModelSource;
 use crate::terminal::Ui;
+use log::Levels;
 use models::{Does, Served};
 use signals::{Signals, Told};
 
-pub(crate) use log::install as install_log;
-
 pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
     settings::check(args)?;
-    let address = settings::address(args)?;
-    let served = models::chosen(args)?;
+    let loader = settings::loader(args, ui)?;
+    let watcher = ConfigWatcher::start(loader)?;
+    let loaded = watcher.current();
+    let levels = log::install(&loaded.config().logging, ui);
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let address = settings::address(&loaded.config().server)?;
+    let served = models::chosen(args, loaded.config())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(args.network.threads_http.get())
+        .worker_threads(loaded.config().server.threads as usize)
         .thread_name("mullama-http")
         .enable_all()
         .build()
         .map_err(|source| AsyncError::Runtime { source })?;
+    let setup = Setup { watcher, loaded, levels, served, address };
     // A first Ctrl-C is for the signals below, a second one ends the program wherever it is.
-    let ended = ui.interrupt.during(Work::Polled, || runtime.block_on(serve(args, &served, address, ui)));
+    let ended = ui.interrupt.during(Work::Polled, || runtime.block_on(serve(setup, ui)));
     // What is still going on for nobody is not waited for.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(args: &Serve, served: &[Served], address: SocketAddr, ui: &Ui) -> Result<()> {
+/// What a server starts with.
+struct Setup {
+    watcher: ConfigWatcher,
+    loaded: Arc<Loaded>,
+    levels: Levels,
+    served: Vec<Served>,
+    address: SocketAddr,
+}
+
+async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
+    let Setup { watcher, loaded, levels, served, address } = setup;
+    let config = loaded.config();
     let mut signals = Signals::install()?;
-    let backend = models::backend(args, served)?;
-    let config = settings::web(args, served)?;
-    let keys = settings::asks_for_keys(&config);
-    let state = AppState::with_backend(backend, config)?;
+    let backend = models::backend(&loaded, &served)?;
+    let keys = settings::asks_for_keys(config);
+    let state = AppState::with_backend(backend, settings::web(&loaded))?;
     let (end, told) = oneshot::channel::<()>();
     let server = Server::bind(&address)
-        .config(settings::server(args))
+        .config(config.server_config())
         .state(&state)
         .with_graceful_shutdown(async move {
             // Also where the sender is gone: then nobody could end it any more.
@@ -57,25 +76,31 @@ async fn serve(args: &Serve, served: &[Served], address: SocketAddr, ui: &Ui) ->
         })
         .listen()?;
     let address = server.address();
-    if args.access.allow_unauthenticated && !keys {
+    if config.server.auth.allow_unauthenticated && !keys {
         tracing::warn!(%address, "whoever can reach this address can use the models: no API key is asked for");
     }
 
+    let watcher = Arc::new(watcher);
+    let mut changes = watcher.subscribe();
     let mut end = Some(end);
     let mut serving = std::pin::pin!(server.serve(create_router(state.clone()).into_make_service()));
-    let mut loading = std::pin::pin!(load(args, served, state.backend()));
-    let mut loaded = false;
+    let mut loading = std::pin::pin!(load(config, &served, state.backend()));
+    let mut all_loaded = false;
     loop {
         tokio::select! {
             in_time = &mut serving => return if in_time? { Ok(()) } else { Err(Error::Cut) },
-            result = &mut loading, if !loaded && end.is_some() => {
+            result = &mut loading, if !all_loaded && end.is_some() => {
                 result?;
-                loaded = true;
-                let line = greeting(args, served, address, keys);
+                all_loaded = true;
+                let line = greeting(config, &served, address, keys);
                 // That nobody reads it is no reason to end.
                 if let Err(error) = ui.print(&line) {
                     tracing::warn!(error = %error.chain(), "the address cannot be told on standard output");
                 }
+            }
+            Ok(()) = changes.changed() => {
+                let new = changes.borrow_and_update().clone();
+                apply(&new, &state, &levels);
             }
             told = signals.next() => match told {
                 Told::End => match end.take() {
@@ -86,34 +111,50 @@ async fn serve(args: &Serve, served: &[Served], address: SocketAddr, ui: &Ui) ->
                     }
                     None => return Err(Core::Cancelled.into()),
                 },
-                Told::Reload => match state.reload_keys() {
-                    Ok(()) => tracing::info!("the keys were read again"),
-                    Err(error) => {
-                        tracing::error!(error = %Error::from(error).chain(), "the keys cannot be read; the old ones stay");
-                    }
-                },
+                Told::Reload => reload(&watcher, &state),
                 Told::Dump => dump(state.backend().as_ref()),
             },
         }
     }
 }
 
+/// What may change while the server runs: keys, hosts, origins, limits, defaults, the log.
+fn apply(new: &Loaded, state: &AppState, levels: &Levels) {
+    levels.set(&new.config().logging);
+    if let Err(error) = state.reconfigure(settings::web(new)) {
+        let error = Error::from(error).chain();
+        tracing::error!(%error, "the new configuration cannot be used; requests are answered as before");
+    }
+}
+
+/// Reads the configuration and the file of keys again; what is wrong with the configuration its watcher tells.
+fn reload(watcher: &Arc<ConfigWatcher>, state: &AppState) {
+    match state.reload_keys() {
+        Ok(()) => tracing::info!("the keys were read again"),
+        Err(error) => {
+            tracing::error!(error = %Error::from(error).chain(), "the keys cannot be read; the old ones stay");
+        }
+    }
+    let watcher = Arc::clone(watcher);
+    drop(tokio::task::spawn_blocking(move || watcher.reload()));
+}
+
 /// Loads all models, one after the other, unless each is to be loaded with its first request.
-async fn load(args: &Serve, served: &[Served], backend: &Arc<dyn InferenceBackend>) -> Result<()> {
+async fn load(config: &MullamaConfig, served: &[Served], backend: &Arc<dyn InferenceBackend>) -> Result<()> {
     if served.iter().any(|model| model.source == ModelSource::Embedded) {
         tracing::info!(
             "no MODEL was given: mullama-tiny is a demonstration (greetings, sums up to 20, colours, JSON, tools)"
         );
     }
-    for model in served.iter().filter(|_| !args.engine.no_warmup) {
+    for model in served.iter().filter(|_| config.engine.warmup) {
         backend.load(model.name()).await?;
     }
     Ok(())
 }
 
 /// The one line on stdout: where, what, and a request to try.
-fn greeting(args: &Serve, served: &[Served], address: SocketAddr, keys: bool) -> String {
-    let scheme = if settings::is_secure(args) { "https" } else { "http" };
+fn greeting(config: &MullamaConfig, served: &[Served], address: SocketAddr, keys: bool) -> String {
+    let scheme = if settings::is_secure(config) { "https" } else { "http" };
     let names: Vec<&str> = served.iter().map(Served::name).collect();
     let (path, body) = match served.first().map_or(Does::Text, |model| model.does) {
         Does::Text => ("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "Who are you?" }] })),

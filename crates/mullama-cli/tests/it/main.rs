@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod config;
 mod convert;
 mod failures;
 mod machine;
@@ -49,7 +50,7 @@ impl Outcome {
 /// A program that has not run yet, away from the user's files.
 fn command<S: AsRef<OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mullama"));
-    command.args(args).env_remove("XDG_STATE_HOME").env_remove("HOME");
+    command.args(args).env_remove("XDG_STATE_HOME").env_remove("XDG_CONFIG_HOME").env_remove("HOME");
     command
 }
 

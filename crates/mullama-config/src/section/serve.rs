@@ -78,7 +78,7 @@ section! {
         /// Keys that requests must bring. Empty (default): none is asked for. A file is the better place: `api_key_file`.
         api_keys: Vec<Secret> = Vec::new(), Kind::List(&Kind::Secret), Live;
         /// A file with further keys, one a line; read again when it changes. Default: none.
-        api_key_file: Option<PathBuf> = None, Kind::Path, Restart;
+        api_key_file: Option<PathBuf> = None, Kind::Path, Live;
         /// Listen on addresses that others can reach, although no key is asked for. Default false.
         allow_unauthenticated: bool = false, Kind::Flag, Restart;
         /// Names by which this server is called, beside `localhost` and loopback addresses, where no key is asked for; `*`:

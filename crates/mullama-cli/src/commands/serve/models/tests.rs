@@ -1,0 +1,116 @@
+//! Which models the flags choose, and how they are served.
+
+use clap::Parser;
+use mullama_core::EngineParams;
+
+use super::*;
+use crate::cli::{Cli, Command, GlobalArgs};
+use crate::commands::serve::settings;
+use crate::terminal::Ui;
+
+fn args(flags: &[&str]) -> Serve {
+    match Cli::try_parse_from(["mullama", "serve"].iter().chain(flags)).unwrap().command {
+        Command::Serve(serve) => *serve,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The configuration of these flags alone.
+fn loaded(flags: &[&str]) -> Result<Loaded> {
+    let ui = Ui::new(&GlobalArgs { verbose: 0, quiet: false, no_color: true });
+    let loader = settings::loader(&args(flags), &ui)?.system_file("/no/such").user_file("/no/such");
+    let none: [(&str, &str); 0] = [];
+    Ok(loader.environment(none).load()?)
+}
+
+fn engine_params(flags: &[&str]) -> Result<EngineParams> {
+    let loaded = loaded(flags)?;
+    let mut params = loaded.config().engine_params(&loaded.config().model);
+    params.kv_capacity = shared_capacity(&loaded).unwrap_or(params.kv_capacity);
+    Ok(params)
+}
+
+fn served(flags: &[&str]) -> Result<Vec<Served>> {
+    chosen(&args(flags), loaded(flags)?.config())
+}
+
+#[test]
+fn the_context_is_divided_among_parallel_requests() {
+    let length = |flags: &[&str]| {
+        let params = engine_params(flags).unwrap();
+        (params.context.length, params.sequences, params.kv_capacity)
+    };
+    assert_eq!(length(&[]), (0, 4, 0));
+    assert_eq!(length(&["-c", "4096"]), (4_096, 4, 0));
+    assert_eq!(length(&["-c", "4096", "--parallel", "2"]), (2_048, 2, 0));
+    assert_eq!(length(&["--parallel", "2"]), (0, 2, 0));
+    assert_eq!(length(&["-c", "4096", "--parallel", "2", "--kv-layout", "unified"]), (4_096, 2, 4_096));
+    assert!(engine_params(&["-c", "3", "--parallel", "4"]).is_err());
+    assert!(engine_params(&["--queue", "0"]).is_err());
+}
+
+#[test]
+fn flags_go_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml");
+    let text = "[context]\nn_ctx = 1024\n[engine]\nsequences = 2\nkv_layout = 'unified'\n[model]\nmlock = true\n\
+                [server]\nport = 1\nthreads = 3\n[sampling]\nseed = 5\ntop_k = 7\n[[models]]\npath = '/dev/null'\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let of = |flags: &[&str]| loaded(&[&["--config", file], flags].concat()).unwrap();
+    let plain = of(&[]);
+    let config = plain.config();
+    assert_eq!((config.context.n_ctx, config.engine.sequences, config.server.port), (1_024, 2, 1));
+    assert_eq!((config.model.mlock, config.models.len(), shared_capacity(&plain)), (true, 1, None));
+    let flags = of(&["--port", "9", "-c", "512", "--seed", "-1", "--gpu-layers", "0", "/dev/zero"]);
+    let config = flags.config();
+    assert_eq!((config.server.port, config.server.threads), (9, 3));
+    assert_eq!((config.sampling.seed, config.sampling.top_k), (None, 7));
+    assert_eq!((config.model.path.as_str(), config.model.gpu_layers, config.models.len()), ("/dev/zero", 0, 0));
+    assert_eq!(shared_capacity(&flags), Some(512));
+    assert_eq!(of(&["--gpu-layers", "4"]).config().models[0].gpu_layers, 4);
+}
+
+#[cfg(feature = "demo-models")]
+#[test]
+fn a_template_is_read_when_the_server_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template.jinja");
+    let flags = ["--chat-template-file", file.to_str().unwrap()];
+    let build = || backend(&loaded(&flags)?, &served(&flags)?).map(drop);
+    assert!(build().unwrap_err().to_string().contains("template.jinja"));
+    std::fs::write(&file, "  ").unwrap();
+    let error = build().unwrap_err().to_string();
+    assert!(error.contains("template") && error.contains("empty"), "{error}");
+    std::fs::write(&file, "{{ messages[0].content }}").unwrap();
+    build().unwrap();
+}
+
+#[cfg(feature = "demo-models")]
+#[test]
+fn the_first_alias_is_the_name() {
+    let names = |flags: &[&str]| served(flags).unwrap()[0].names.clone();
+    assert_eq!(names(&[]), ["mullama-tiny"]);
+    assert_eq!(names(&["-a", "gpt-4o, small,,small"]), ["gpt-4o", "small", "mullama-tiny"]);
+    assert_eq!(names(&["-a", "x,mullama-tiny"]), ["x", "mullama-tiny"]);
+    assert!(served(&["--reranking"]).is_err());
+    assert_eq!(served(&["--embeddings"]).unwrap()[0].does, Does::Text);
+}
+
+#[cfg(feature = "demo-models")]
+#[test]
+fn two_models_have_two_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let places = ["a", "b"].map(|name| folder.path().join(name).join("m.gguf"));
+    for place in &places {
+        std::fs::create_dir(place.parent().unwrap()).unwrap();
+        std::fs::write(place, mullama_demo_models::CHAT).unwrap();
+    }
+    let [one, two] = places.each_ref().map(|place| place.to_str().unwrap());
+    let error = served(&[one, two]).unwrap_err();
+    assert_eq!(error.to_string(), "two models would be called `m`");
+    let named: Vec<_> = served(&["-a", "x", one, two]).unwrap().into_iter().map(|model| model.names).collect();
+    assert_eq!(named, [["x"], ["m"]]);
+    assert!(served(&["-a", "x,m", one, two]).is_err());
+    assert!(served(&["-a", ",", one]).is_err());
+}

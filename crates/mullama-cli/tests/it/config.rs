@@ -1,0 +1,221 @@
+//! The configuration: shown, checked, made, and in force while the server runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::serve::{Running, started, who};
+use crate::{Outcome, command, mullama, outcome, turn};
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Runs it with this file of the user and this environment.
+fn with_user(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Outcome {
+    let _turn = turn();
+    let mut command = command(arguments);
+    command.env("XDG_CONFIG_HOME", folder).envs(variables.iter().copied()).stdin(Stdio::null());
+    outcome(&command.output().unwrap())
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_of_at_once_and_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[server]\nport = 70000\nhots = 'x'\n[sampling]\ntop_p = 2.0\n[model]\npath = '/no/such.gguf'\n";
+    let file = write(folder.path(), "a.toml", text);
+    let file = file.to_str().unwrap();
+    let _turn = turn();
+    let run = |flags: &[&str]| {
+        let begun = Instant::now();
+        let done =
+            outcome(&command(&[&["serve", "--config", file], flags].concat()).stdin(Stdio::null()).output().unwrap());
+        (done, begun.elapsed())
+    };
+    // The first start reads the program from the disk.
+    run(&[]);
+    let (done, elapsed) = run(&["--queue", "0"]);
+    assert_eq!((done.code, done.out.as_str()), (Some(78), ""), "{done:?}");
+    let told: Vec<_> = done.err.lines().collect();
+    let expected = [
+        format!("error: {file}:2: server.port is 70000, but must be a whole number, 0..=65,535"),
+        format!("error: {file}:3: there is no field `server.hots`"),
+        "hint: did you mean `server.host`?".to_owned(),
+        format!("error: {file}:5: sampling.top_p is 2, but must be 0..=1"),
+        format!("error: {file}:7: model.path: cannot read `/no/such.gguf`: No such file or directory (os error 2)"),
+        "error: --queue is 0, but must be a whole number, 1..=100,000".to_owned(),
+    ];
+    assert_eq!(told, expected);
+    assert!(elapsed < Duration::from_millis(100), "{elapsed:?}");
+}
+
+#[test]
+fn a_file_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = write(folder.path(), "good.json", r#"{"server": {"port": 1}}"#);
+    assert!(mullama(&["config", "check", good.to_str().unwrap()]).ok().ends_with("nothing is wrong\n"));
+    let bad = write(folder.path(), "bad.toml", "[server]\nport = = 1\n");
+    let done = mullama(&["config", "check", bad.to_str().unwrap()]);
+    assert_eq!(done.code, Some(78));
+    assert!(done.err.contains("bad.toml:2:8: "), "{done:?}");
+    assert_eq!(mullama(&["config", "check", "nosuch.toml"]).code, Some(78));
+}
+
+#[test]
+fn values_are_shown_with_their_origins_and_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mullama")).unwrap();
+    let text = "[server]\nport = 9\nauth.api_keys = ['sk-canary']\n[[models]]\npath = '/dev/null'\n";
+    let user = write(&folder.path().join("mullama"), "config.toml", text);
+    let shown = with_user(&["config", "show", "--origin"], folder.path(), &[("MULLAMA_ENGINE__QUEUE", "7")]).ok();
+    let line = |begins: &str| shown.lines().find(|line| line.starts_with(begins)).unwrap().to_owned();
+    let remark = |begins: &str| line(begins).split_once("  # ").unwrap().1.to_owned();
+    assert_eq!(remark("port = 9 "), format!("{}:2; restart", user.display()));
+    assert_eq!(remark("queue = 7 "), "MULLAMA_ENGINE__QUEUE; reload model");
+    assert_eq!(remark("temperature = 0.8 "), "default; next request");
+    assert_eq!(remark("api_keys = [\"***\"] "), format!("{}:3; live", user.display()));
+    assert!(!shown.contains("canary") && shown.contains("[[models]]\n"), "{shown}");
+    let json: Value = with_user(&["config", "show", "--json"], folder.path(), &[]).json();
+    assert_eq!((&json["server"]["port"], &json["server"]["auth"]["api_keys"][0]), (&json!(9), &json!("***")));
+    // What is shown is a configuration.
+    let plain = with_user(&["config", "show"], folder.path(), &[]).ok();
+    let again = write(folder.path(), "again.toml", &plain);
+    mullama(&["config", "check", again.to_str().unwrap()]).ok();
+}
+
+#[test]
+fn a_file_to_begin_with_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml");
+    let name = file.to_str().unwrap();
+    mullama(&["config", "init", name]).ok();
+    mullama(&["config", "check", name]).ok();
+    mullama(&["config", "init", name]).fails(3, "cannot write");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), mullama(&["config", "init"]).ok());
+    let schema: Value = mullama(&["config", "schema"]).json();
+    assert_eq!(schema["properties"]["server"]["properties"]["port"]["default"], 8_080);
+}
+
+/// Starts a server with a file, and the environment of a test.
+fn start(file: &Path, flags: &[&str]) -> Running {
+    let mut serve = command(&[&["serve", "--config", file.to_str().unwrap(), "--port", "0"], flags].concat());
+    serve.stdin(Stdio::null()).stderr(Stdio::piped());
+    started(serve)
+}
+
+fn status(server: &Running, key: &str) -> u16 {
+    server.ask(&format!("GET /v1/models HTTP/1.1\r\nauthorization: Bearer {key}\r\nx-rest: "), "").0
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_server_is_as_its_file_says_and_changes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |key: &str, tokens: u32, rest: &str| {
+        format!("[server.auth]\napi_keys = ['{key}']\n[generation]\nmax_tokens = {tokens}\n{rest}")
+    };
+    let file = write(folder.path(), "a.toml", &text("one", 2, "[performance]\nslots = false\n"));
+    let server = start(&file, &["--no-metrics", "-a", "small", "--quiet"]);
+    assert_eq!((status(&server, "one"), status(&server, "two")), (200, 401));
+    let of = |key: &str, path: &str, body: &str| {
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        server.ask(&format!("{method} {path} HTTP/1.1\r\nauthorization: Bearer {key}\r\nx-rest: "), body)
+    };
+    let tokens = |key: &str| {
+        let (code, answer) = of(key, "/v1/chat/completions", &who().to_string());
+        assert_eq!(code, 200, "{answer}");
+        serde_json::from_str::<Value>(&answer).unwrap()["usage"]["completion_tokens"].as_u64()
+    };
+    assert_eq!(tokens("one"), Some(2));
+    assert!(of("one", "/slots", "").0 != 200 && of("one", "/metrics", "").0 != 200);
+
+    write(folder.path(), "a.toml", &text("two", 3, "[performance]\nenable_monitoring = true\n"));
+    until("the key of the file", || status(&server, "two") == 200);
+    assert_eq!(status(&server, "one"), 401);
+    assert_eq!(tokens("two"), Some(3));
+    // The flag is stronger than the file.
+    assert!(of("two", "/slots", "").0 == 200 && of("two", "/metrics", "").0 != 200);
+
+    write(folder.path(), "a.toml", &text("three", 4, "[server]\nport = 99999\n"));
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!((status(&server, "two"), status(&server, "three")), (200, 401));
+    #[cfg(unix)]
+    {
+        write(folder.path(), "a.toml", &text("four", 4, ""));
+        server.signal("HUP");
+        until("the key after the signal", || status(&server, "four") == 200);
+    }
+}
+
+#[test]
+fn reloads_cut_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        |choices: u32| format!("[server.limits]\nmax_choices = {choices}\n[engine]\nsequences = 4\nqueue = 64\n");
+    let file = write(folder.path(), "a.toml", &text(1));
+    let server = start(&file, &["--quiet"]);
+    let body = json!({ "messages": [{ "role": "user", "content": "Count to 20." }], "max_tokens": 48, "stream": true });
+    std::thread::scope(|scope| {
+        let streams: Vec<_> = (0..32)
+            .map(|_| {
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, || server.ask("POST /v1/chat/completions", &body.to_string()))
+                    .unwrap()
+            })
+            .collect();
+        // Two hundred, half of them broken.
+        for at in 0..100 {
+            write(folder.path(), "a.toml", &text(1 + at % 8));
+            #[cfg(unix)]
+            server.signal("HUP");
+            std::thread::sleep(Duration::from_millis(5));
+            write(folder.path(), "a.toml", "broken");
+            #[cfg(unix)]
+            server.signal("HUP");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for stream in streams {
+            let (code, answer) = stream.join().unwrap();
+            assert!(code == 200 && answer.contains("[DONE]"), "{code}: {answer}");
+        }
+    });
+    write(folder.path(), "a.toml", &text(7));
+    let choices = |n: u32| {
+        let body = json!({ "messages": [{ "role": "user", "content": "Who are you?" }], "n": n, "max_tokens": 1 });
+        server.ask("POST /v1/chat/completions", &body.to_string()).0
+    };
+    until("the last good one", || choices(7) == 200);
+    assert_eq!(choices(8), 400);
+}
+
+#[test]
+fn a_key_is_in_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        |key: &str| format!("[server.auth]\napi_keys = ['{key}']\n[logging]\nlevel = 'trace'\nlibraries = 'trace'\n");
+    let file = write(folder.path(), "a.toml", &text("sk-canary-1"));
+    let log = folder.path().join("log");
+    let mut serve = command(&["serve", "--config", file.to_str().unwrap(), "--port", "0"]);
+    serve.stdin(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+    let server = started(serve);
+    assert_eq!((status(&server, "sk-canary-1"), status(&server, "sk-canary-3")), (200, 401));
+    write(folder.path(), "a.toml", &text("sk-canary-2"));
+    until("the key of the file", || status(&server, "sk-canary-2") == 200);
+    write(folder.path(), "a.toml", &text("sk-canary-4").replace("trace", "none"));
+    let told = || std::fs::read_to_string(&log).unwrap();
+    until("what is wrong", || told().contains("the configuration cannot be used"));
+    let log = told();
+    assert!(log.contains("the configuration was read again") && log.contains("server.auth.api_keys"), "{log}");
+    assert!(!log.contains("canary"), "{log}");
+}
