@@ -127,7 +127,7 @@ pub(crate) async fn authenticate(State(state): State<AppState>, request: Request
         return next.run(request).await;
     }
     let headers = request.headers();
-    let presented = [bearer(headers), text(headers, &X_API_KEY)];
+    let presented = presented(headers);
     if let Some(fingerprint) = presented.iter().flatten().find_map(|key| keys.check(key)) {
         Notes::of(request.extensions()).key(&fingerprint);
         return next.run(request).await;
@@ -142,10 +142,16 @@ pub(crate) async fn authenticate(State(state): State<AppState>, request: Request
     response
 }
 
+/// The keys that a request brings.
+pub(crate) fn presented(headers: &HeaderMap) -> [Option<&str>; 2] {
+    [bearer(headers), text(headers, &X_API_KEY)]
+}
+
 /// Health is told to all, and browsers ask by OPTIONS before they send a key.
 fn needs_none(method: &Method, path: &str) -> bool {
     // The same in every server of this version: the documentation can be read before one has a key.
-    let told_to_all = ["/", "/health", "/v1/health", "/docs", "/openapi.json"].contains(&path);
+    // The last one asks for keys of its own.
+    let told_to_all = ["/", "/health", "/v1/health", "/docs", "/openapi.json", "/admin/config"].contains(&path);
     method == Method::OPTIONS || told_to_all || path.starts_with("/health/")
 }
 

@@ -16,6 +16,10 @@ pub struct WebConfig {
     /// A file with further keys, one a line; empty lines and lines that begin with `#` do not count. Read again when it
     /// changes, and by [`AppState::reload_keys`](crate::AppState::reload_keys).
     pub api_key_file: Option<PathBuf>,
+    /// Keys of those who may see and change the configuration (`/admin/config`, from this machine); empty (default): nobody.
+    /// Only their SHA-256 is kept.
+    #[serde(skip_serializing)]
+    pub admin_keys: Vec<String>,
     /// Names by which this server is called, beside `localhost` and loopback addresses: what the header `Host` of a request
     /// may say where no key is asked for. Keeps pages of other sites out (DNS rebinding). `*`: any.
     pub allowed_hosts: Vec<String>,
@@ -74,6 +78,7 @@ impl Default for WebConfig {
         Self {
             api_keys: Vec::new(),
             api_key_file: None,
+            admin_keys: Vec::new(),
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
             max_body_bytes: 32 << 20,
@@ -129,9 +134,11 @@ impl WebConfig {
         if self.requests_per_minute == Some(0) {
             return Err(Error::config("requests_per_minute", 0, "at least 1, or none"));
         }
-        if let Some(key) = self.api_keys.iter().find(|key| key.trim().is_empty()) {
+        let named = [("api_keys", &self.api_keys), ("admin_keys", &self.admin_keys)];
+        let mut keys = named.into_iter().flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)));
+        if let Some((name, key)) = keys.find(|(_, key)| key.trim().is_empty()) {
             return Err(Error::config(
-                "api_keys",
+                name,
                 format!("a key of {} blanks", key.len()),
                 "keys with some characters",
             ));

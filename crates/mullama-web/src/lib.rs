@@ -25,6 +25,7 @@
 //! fetched from addresses in requests.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod answering;
 mod auth;
 mod config;
@@ -48,6 +49,7 @@ mod state;
 mod structured;
 mod wire;
 
+pub use admin::{Configuration, Reloads};
 pub use config::{EmbeddingTokens, WebConfig};
 pub use error::ApiError;
 pub use failure::{Error, Result};

@@ -132,6 +132,16 @@ fn server(text: &mut Text, state: &AppState) {
         text.family(name, Kind::Gauge, help);
         text.sample(name, &[], value);
     }
+    if let Some(reloads) = state.configuration().map(|configuration| configuration.reloads()) {
+        let counters = [
+            ("mullama_config_reloads_total", "Times that the configuration was read again and taken.", reloads.taken),
+            ("mullama_config_reload_failures_total", "Times that it was refused, and the old one stayed.", reloads.refused),
+        ];
+        for (name, help, value) in counters {
+            text.family(name, Kind::Counter, help);
+            text.sample(name, &[], value);
+        }
+    }
 }
 
 const CAPACITY: usize = 64 << 10;

@@ -11,7 +11,7 @@ use crate::routes::{
     anthropic, chat, completions, control, embeddings, health, lora, models, ollama, rerank, responses, tokens,
 };
 use crate::state::AppState;
-use crate::{auth, guard, metrics, observe, openapi};
+use crate::{admin, auth, guard, metrics, observe, openapi};
 
 /// The routes, ready to be served or to be mounted in another app.
 ///
@@ -87,6 +87,7 @@ fn read_routes() -> Router<AppState> {
         .route("/api/ps", get(ollama::models::ps))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
+        .route("/admin/config", get(admin::show).patch(admin::change))
 }
 
 /// With `/v1` before it and without, and with a slash behind it and without.

@@ -1,11 +1,12 @@
 //! What all requests have in common.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mullama_async::{AsyncModel, InferenceBackend, LocalBackend, ModelState};
 
+use crate::admin::Configuration;
 use crate::auth::Keys;
 use crate::config::WebConfig;
 use crate::error::{ApiError, ApiResult};
@@ -36,6 +37,8 @@ struct Inner {
     backend: Arc<dyn InferenceBackend>,
     config: RwLock<Arc<WebConfig>>,
     keys: Keys,
+    admins: Keys,
+    configuration: OnceLock<Arc<dyn Configuration>>,
     metrics: Metrics,
     running: Running,
     responses: ResponseStore,
@@ -59,7 +62,7 @@ impl AppState {
         let model = model.into();
         let name = model.model().path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = if name.is_empty() || name == "<memory>" { "model".to_owned() } else { name };
-        Self::assemble(Arc::new(LocalBackend::of_model(name, model)), WebConfig::default(), Keys::none())
+        Self::assemble(Arc::new(LocalBackend::of_model(name, model)), WebConfig::default(), [Keys::none(), Keys::none()])
     }
 
     /// Any backend, and a configuration.
@@ -69,18 +72,21 @@ impl AppState {
     pub fn with_backend(backend: Arc<dyn InferenceBackend>, mut config: WebConfig) -> Result<Self> {
         config.validate()?;
         let keys = Keys::new(&config.api_keys, config.api_key_file.clone())?;
+        let admins = Keys::new(&config.admin_keys, None)?;
         // Only their digests are kept.
-        config.api_keys = Vec::new();
-        Ok(Self::assemble(backend, config, keys))
+        (config.api_keys, config.admin_keys) = (Vec::new(), Vec::new());
+        Ok(Self::assemble(backend, config, [keys, admins]))
     }
 
-    fn assemble(backend: Arc<dyn InferenceBackend>, config: WebConfig, keys: Keys) -> Self {
+    fn assemble(backend: Arc<dyn InferenceBackend>, config: WebConfig, [keys, admins]: [Keys; 2]) -> Self {
         let limits = crate::limits::Limits::new(config.max_concurrent, config.requests_per_minute);
         Self {
             inner: Arc::new(Inner {
                 backend,
                 config: RwLock::new(Arc::new(config)),
                 keys,
+                admins,
+                configuration: OnceLock::new(),
                 metrics: Metrics::new(),
                 running: Running::default(),
                 responses: ResponseStore::default(),
@@ -112,7 +118,8 @@ impl AppState {
     pub fn reconfigure(&self, mut config: WebConfig) -> Result<()> {
         config.validate()?;
         self.inner.keys.replace(&config.api_keys, config.api_key_file.clone())?;
-        config.api_keys = Vec::new();
+        self.inner.admins.replace(&config.admin_keys, None)?;
+        (config.api_keys, config.admin_keys) = (Vec::new(), Vec::new());
         config.max_body_bytes = self.config().max_body_bytes;
         self.inner.limits.set(config.max_concurrent, config.requests_per_minute);
         *self.inner.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -125,6 +132,11 @@ impl AppState {
     /// [`Error::File`](crate::Error::File).
     pub fn reload_keys(&self) -> Result<()> {
         self.inner.keys.reload()
+    }
+
+    /// The configuration of the program, for `/admin/config` and the metrics. The first one that is set stays.
+    pub fn set_configuration(&self, configuration: Arc<dyn Configuration>) {
+        let _ = self.inner.configuration.set(configuration);
     }
 
     /// From now on it is not ready: `GET /health/ready` is 503. What comes is still answered.
@@ -147,6 +159,14 @@ impl AppState {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.inner.keys
+    }
+
+    pub(crate) fn admins(&self) -> &Keys {
+        &self.inner.admins
+    }
+
+    pub(crate) fn configuration(&self) -> Option<Arc<dyn Configuration>> {
+        self.inner.configuration.get().cloned()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
