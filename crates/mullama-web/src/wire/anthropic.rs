@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::extract::objects;
 pub(crate) use answer::{
     AnswerBlock, BlockDelta, MessageEnd, MessagesEvent, MessagesResponse, MessagesUsage, TokenCount, object,
 };
@@ -102,6 +103,7 @@ pub(crate) enum MessagesBlock {
     /// A document: plain text is read, other kinds are 400.
     Document {
         /// What it holds.
+        #[serde(deserialize_with = "objects")]
         source: DocumentSource,
         /// What it is called.
         title: Option<String>,
@@ -129,6 +131,7 @@ pub(crate) enum MessagesBlock {
         /// The call that it answers.
         tool_use_id: String,
         /// The result.
+        #[serde(default, deserialize_with = "objects")]
         content: Option<TextOrBlocks<ResultBlock>>,
         /// Did the tool fail?
         is_error: Option<bool>,
@@ -149,6 +152,7 @@ pub(crate) enum ResultBlock {
     /// A document: plain text is read, other kinds are 400.
     Document {
         /// What it holds.
+        #[serde(deserialize_with = "objects")]
         source: DocumentSource,
         /// What it is called.
         title: Option<String>,

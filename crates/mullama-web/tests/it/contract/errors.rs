@@ -48,7 +48,7 @@ fn rows() -> Vec<Row> {
         row("method", ("GET", CHAT), &[KEY], String::new(), (405, INVALID, Some("method_not_allowed"), None)),
         row("size", post, &[KEY, JSON], "x".repeat(5_000), (413, INVALID, Some("body_too_large"), None)),
         row("type", post, &[KEY, TEXT], good(), (415, INVALID, Some("unsupported_media_type"), None)),
-        row("no type", post, &[KEY], good(), (415, INVALID, Some("unsupported_media_type"), None)),
+        row("no type", post, &[KEY], "a=b".to_owned(), (415, INVALID, Some("unsupported_media_type"), None)),
         row("syntax", post, &[KEY, JSON], "{".to_owned(), (400, INVALID, Some("invalid_json"), None)),
         row("nothing", post, &[KEY, JSON], String::new(), (400, INVALID, Some("invalid_json"), None)),
         row("value", post, &[KEY, JSON], chat(json!({ "n": 0 })).to_string(), (400, INVALID, None, Some("n"))),
@@ -93,7 +93,7 @@ fn app() -> App {
         .model("defect", Script::Refuse(|| CoreError::Internal { what: "a defect".to_owned() }.into()))
         .model("panic", Script::Refuse(|| unreachable!("secret of a handler")))
         .model("cut", Script::NoDone { tokens: 1 })
-        .model("long", Script::Refuse(|| CoreError::PromptTooLong { got: 9, limit: 8 }.into()));
+        .model("long", Script::Refuse(|| CoreError::PromptTooLong { got: 9, exact: true, limit: 8 }.into()));
     backend.kill("down", Duration::from_secs(3_600));
     let config = WebConfig { api_keys: vec!["key".to_owned()], max_body_bytes: 4_000, ..WebConfig::default() };
     App::of(&backend, config)

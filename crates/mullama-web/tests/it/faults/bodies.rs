@@ -93,19 +93,26 @@ async fn a_body_one_byte_over_the_limit_is_413_and_ends_the_connection() {
 async fn another_content_type_is_415() {
     let app = scripted();
     for path in ROUTES {
-        for kind in [
-            "text/plain",
-            "application/x-www-form-urlencoded",
-            "multipart/form-data; boundary=a",
-            "text/json",
-            "json",
-            "",
-        ] {
+        for kind in ["text/plain", "multipart/form-data; boundary=a", "text/json", "json", ""] {
             let answer = app.send("POST", path, &[("content-type", kind)], chat(json!({})).to_string()).await;
             assert_eq!(answer.error(415).code.as_deref(), Some("unsupported_media_type"), "{path} {kind:?}");
         }
-        app.send("POST", path, &[], chat(json!({})).to_string()).await.error(415);
+        // What curl says, and nothing, by a program: JSON all the same, or not. By a page: never.
+        for kind in [Some("application/x-www-form-urlencoded"), None] {
+            let kind: Vec<_> = kind.map(|kind| ("content-type", kind)).into_iter().collect();
+            for body in ["", "messages=hello", "{\"messages\":"] {
+                app.send("POST", path, &kind, body).await.error(415);
+            }
+            let answer = app.send("POST", path, &kind, chat(json!({})).to_string()).await;
+            assert_ne!(answer.status, 415, "{path} {answer:?}");
+            for browser in [("origin", "http://localhost"), ("sec-fetch-site", "cross-site"), ("referer", "http://a/")]
+            {
+                let headers: Vec<_> = kind.iter().copied().chain([browser, ("host", "localhost")]).collect();
+                app.send("POST", path, &headers, chat(json!({})).to_string()).await.error(415);
+            }
+        }
     }
+    assert_eq!(app.send("POST", CHAT, &[], chat(json!({})).to_string()).await.status, 200);
     for kind in ["application/json; charset=utf-8", "Application/JSON", "application/problem+json"] {
         let answer = app.send("POST", CHAT, &[("content-type", kind)], chat(json!({})).to_string()).await;
         assert_eq!(answer.status, 200, "{kind}");
@@ -117,6 +124,9 @@ async fn unknown_fields_are_left_out_and_unknown_words_are_400() {
     let app = scripted();
     assert_eq!(app.chat(json!({ "new_field": 1 })).await.header("x-mullama-ignored-fields"), "new_field");
     assert!(app.get("/metrics").await.text.contains("mullama_http_ignored_fields_total 1\n"));
+    // It would only make the answer come sooner.
+    let prediction = app.chat(json!({ "prediction": { "type": "content", "content": "Hello" } })).await;
+    assert_eq!((prediction.status, prediction.header("x-mullama-ignored-fields")), (200, "prediction"));
     let message = |fields: Value| json!({ "messages": [fields] });
     for (fields, param) in [
         (json!({ "reasoning_effort": "extreme" }), "reasoning_effort"),
@@ -131,6 +141,52 @@ async fn unknown_fields_are_left_out_and_unknown_words_are_400() {
         let told = app.chat(fields.clone()).await.error(400);
         let named = told.param.as_deref().unwrap_or_default();
         assert!(named.starts_with(param), "{fields}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_no_object() {
+    let app = scripted();
+    let user = |content: Value| json!([{ "role": "user", "content": content }]);
+    let tools = json!([{ "type": "function", "function": { "name": "f" } }]);
+    let document = json!([{ "type": "document", "source": ["text", "a"] }]);
+    let result = json!([{ "type": "tool_result", "tool_use_id": "a", "content": [["text", "a"]] }]);
+    for (path, body, param) in [
+        (CHAT, json!([["m"]]), None),
+        (CHAT, json!({ "messages": [["user", "hello"]] }), Some("messages[0]")),
+        (CHAT, json!({ "messages": user(json!([["text", "a"]])) }), Some("messages[0].content[0]")),
+        (CHAT, json!({ "messages": user(json!("a")), "stream_options": [true] }), Some("stream_options")),
+        (CHAT, json!({ "messages": user(json!("a")), "tools": [["function", ["f"]]] }), Some("tools[0]")),
+        (CHAT, json!({ "messages": user(json!("a")), "response_format": ["text"] }), Some("response_format")),
+        (
+            CHAT,
+            json!({ "messages": user(json!("a")), "response_format": { "type": "json_schema", "json_schema": ["a", null, {}] } }),
+            Some("response_format"),
+        ),
+        (
+            CHAT,
+            json!({ "messages": user(json!("a")), "tools": tools, "tool_choice": { "type": "function", "function": ["f"] } }),
+            Some("tool_choice"),
+        ),
+        ("/v1/completions", json!({ "prompt": "a", "lora": [[0, 1.0]] }), Some("lora[0]")),
+        ("/v1/responses", json!({ "input": [["message"]] }), Some("input[0]")),
+        ("/v1/responses", json!({ "input": "a", "text": { "format": ["text"] } }), Some("text.format")),
+        ("/v1/rerank", json!({ "query": "a", "documents": [["a"]] }), Some("documents[0]")),
+        ("/models/load", json!(["m"]), None),
+        ("/api/chat", json!({ "messages": [["user", "hello"]] }), None),
+        ("/v1/messages", json!({ "max_tokens": 1, "messages": user(document) }), None),
+        ("/v1/messages", json!({ "max_tokens": 1, "messages": user(result) }), None),
+    ] {
+        let answer = app.post(path, &body).await;
+        assert_eq!(answer.status, 400, "{path} {body}: {answer:?}");
+        assert!(answer.text.contains("list, expected "), "{path} {body}: {answer:?}");
+        for word in ["struct", "sequence", "enum", "length"] {
+            assert!(!answer.text.contains(word), "{path} {body}: {answer:?}");
+        }
+        if param.is_some() {
+            let told = answer.error(400).param;
+            assert!(told.as_deref().is_some_and(|told| told.starts_with(param.unwrap())), "{path} {body}: {answer:?}");
+        }
     }
 }
 
