@@ -33,6 +33,8 @@ mod error;
 mod extract;
 mod failure;
 mod guard;
+#[cfg(test)]
+mod heard;
 mod id;
 mod limits;
 mod metrics;

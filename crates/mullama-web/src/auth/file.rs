@@ -39,6 +39,9 @@ struct Stamp {
 impl KeyFile {
     pub(super) fn open(path: PathBuf) -> Result<Self> {
         let (digests, stamp) = read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        if digests.is_empty() {
+            warn_of_none(&path);
+        }
         let known = RwLock::new(Known { digests: digests.into(), stamp, failing: false });
         Ok(Self { path, opened: Instant::now(), next_look: AtomicU64::new(LOOK_MS), known })
     }
@@ -49,13 +52,13 @@ impl KeyFile {
 
     /// Reads it, changed or not.
     pub(super) fn reload(&self) -> Result<()> {
-        match read(&self.path) {
-            Ok(read) => {
-                self.replace(read);
-                Ok(())
-            }
-            Err(source) => Err(Error::File { path: self.path.clone(), source }),
+        let (digests, stamp) = read(&self.path).map_err(|source| Error::File { path: self.path.clone(), source })?;
+        let none = digests.is_empty();
+        self.replace(digests, stamp);
+        if none {
+            warn_of_none(&self.path);
         }
+        Ok(())
     }
 
     /// Those of the file as it was within the last second.
@@ -76,19 +79,28 @@ impl KeyFile {
         match fs::metadata(&self.path) {
             Ok(metadata) if last.settled && Stamp::of(&metadata) == last => {}
             Ok(_) => match read(&self.path) {
-                Ok(read) => self.replace(read),
+                Ok((digests, stamp)) => {
+                    let none = digests.is_empty();
+                    // It is looked at often: only a change is worth a word.
+                    if self.replace(digests, stamp) && none {
+                        warn_of_none(&self.path);
+                    }
+                }
                 Err(error) => self.failed(&error),
             },
             Err(error) => self.failed(&error),
         }
     }
 
-    fn replace(&self, (digests, stamp): (Vec<Digest>, Stamp)) {
+    /// Is it another state than the last one?
+    fn replace(&self, digests: Vec<Digest>, stamp: Stamp) -> bool {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if *known.digests != *digests || known.failing {
+        let changed = *known.digests != *digests || known.failing;
+        if changed {
             tracing::info!(path = %self.path.display(), keys = digests.len(), "the file of API keys was read anew");
         }
         *known = Known { digests: digests.into(), stamp, failing: false };
+        changed
     }
 
     fn failed(&self, error: &IoError) {
@@ -108,6 +120,11 @@ impl Stamp {
         let age = modified.and_then(|time| time.elapsed().ok());
         Self { modified, length: metadata.len(), settled: age.is_some_and(|age| age > SETTLED) }
     }
+}
+
+/// A file that was emptied by mistake looks like a broken server from outside.
+fn warn_of_none(path: &Path) {
+    tracing::warn!(path = %path.display(), "there is no key in the file of API keys: it lets nobody in");
 }
 
 fn read(path: &Path) -> std::io::Result<(Vec<Digest>, Stamp)> {

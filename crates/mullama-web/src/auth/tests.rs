@@ -72,6 +72,34 @@ fn a_file_is_read_anew_when_it_changes_and_its_keys_outlive_it() {
 }
 
 #[test]
+fn a_file_without_a_key_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let heard = crate::heard::Heard::listen();
+    let warnings = || {
+        let lines = heard.take().into_iter().filter(|line| line.level == tracing::Level::WARN);
+        lines.filter(|line| line.text.contains("there is no key in the file of API keys")).count()
+    };
+    fs::write(&path, "one").unwrap();
+    let keys = Keys::new(&[], Some(path.clone())).unwrap();
+    keys.reload().unwrap();
+    assert_eq!(warnings(), 0);
+
+    fs::write(&path, "# one\n\n").unwrap();
+    let file = keys.taken().file.clone().unwrap();
+    file.look();
+    assert_eq!(warnings(), 1);
+    // Requests look again and again; who asks for it is told each time.
+    file.look();
+    assert_eq!(warnings(), 0);
+    keys.reload().unwrap();
+    assert_eq!(warnings(), 1);
+    let empty = Keys::new(&["given".to_owned()], Some(path)).unwrap();
+    assert_eq!(warnings(), 1);
+    assert!(empty.check("given").is_some() && empty.check("one").is_none());
+}
+
+#[test]
 fn a_file_that_rests_is_not_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");

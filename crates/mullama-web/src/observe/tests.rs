@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::Query;
@@ -235,49 +234,13 @@ async fn who_goes_away_is_counted_as_gone() {
     counted(&state, "mullama_http_requests_in_flight 0");
 }
 
-/// Writes down the fields of events of the access log.
-struct Log(Arc<std::sync::Mutex<String>>, Arc<AtomicBool>);
-
-impl tracing::field::Visit for Log {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0.lock().unwrap().push_str(&format!("{field}={value:?} "));
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        if event.metadata().target() == "mullama_web::access" {
-            self.1.store(true, Ordering::Relaxed);
-            event.record(&mut Self(Arc::clone(&self.0), Arc::clone(&self.1)));
-        }
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[tokio::test]
 async fn the_access_log_names_the_request_and_nothing_of_it() {
-    let (text, told) = (Arc::default(), Arc::default());
-    let guard = tracing::subscriber::set_default(Log(Arc::clone(&text), Arc::clone(&told)));
+    let heard = crate::heard::Heard::listen();
     let headers = [("x-request-id", "id-7"), ("authorization", "Bearer canary"), ("x-canary", "canary")];
     drop(send(&state(), "POST", "/v1/ok/canary?canary", &headers).await.into_body().collect().await.unwrap());
-    drop(guard);
-    let text = text.lock().unwrap().clone();
-    assert!(told.load(Ordering::Relaxed));
+    let lines = heard.take().into_iter().filter(|line| line.target == "mullama_web::access");
+    let text: String = lines.map(|line| line.text).collect();
     for part in ["method=\"POST\"", "route=/v1/ok/{id}", "status=200", "bytes=2", "model=\"m\"", "request_id=id-7"] {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -56,6 +56,10 @@ pub(crate) fn translate(state: &AppState, mut request: ChatCompletionRequest) ->
     if formed && !chat.tools.is_empty() && chat.tool_choice != CoreChoice::None {
         // Templates with tools may let the model answer in another form.
         checks.text = checks.text.filter(|validator| validator.is_strict());
+        if chat.tool_choice == CoreChoice::Auto {
+            tracing::warn!(param = checks.form, "{FORM_OR_TOOLS}");
+            warnings.push(FORM_OR_TOOLS.to_owned());
+        }
     }
     if chat.tool_choice == CoreChoice::Required {
         // llama.cpp would hold the answer to the schema, and let it call nothing.
@@ -265,6 +269,10 @@ fn template_args(chat: &mut ChatRequest, values: Map<String, Value>) -> ApiResul
     Ok(())
 }
 
+/// llama.cpp's grammar for most templates holds the answer to its form, and admits no calls; for some it is the other way
+/// round.
+const FORM_OR_TOOLS: &str = "the answer has a form, and there are tools that the model may call: it depends on the model's \
+                             template whether the form is enforced, in which case no tool is called, or not";
 const TEMPLATE_ARGS: [&str; 7] = [
     "enable_thinking",
     "thinking",
@@ -274,3 +282,42 @@ const TEMPLATE_ARGS: [&str; 7] = [
     "thinking_budget",
     "date_string",
 ];
+
+#[cfg(test)]
+mod tests {
+    use mullama_async::ScriptedBackend;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::WebConfig;
+    use crate::heard::Heard;
+
+    #[test]
+    fn a_form_beside_tools_is_warned_of() {
+        let state = AppState::with_backend(Arc::new(ScriptedBackend::new()), WebConfig::default()).unwrap();
+        let heard = Heard::listen();
+        let warnings = |more: Value| {
+            let mut body = json!({
+                "messages": [{ "role": "user", "content": "Hello!" }],
+                "tools": [{ "type": "function", "function": { "name": "f" } }],
+                "response_format": { "type": "json_object" },
+            });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let (request, _) = crate::extract::read(body.to_string().as_bytes()).unwrap();
+            let told = translate(&state, request).unwrap().warnings.len();
+            (told, heard.take().iter().filter(|line| line.level == tracing::Level::WARN).count())
+        };
+        for loud in [json!({}), json!({ "tool_choice": "auto" }), json!({ "response_format": null, "json_schema": {} })]
+        {
+            assert_eq!(warnings(loud.clone()), (1, 1), "{loud}");
+        }
+        for quiet in [
+            json!({ "tool_choice": "none" }),
+            json!({ "tool_choice": "required" }),
+            json!({ "tools": [] }),
+            json!({ "response_format": { "type": "text" } }),
+        ] {
+            assert_eq!(warnings(quiet.clone()), (0, 0), "{quiet}");
+        }
+    }
+}
