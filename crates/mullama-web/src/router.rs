@@ -21,8 +21,9 @@ pub fn create_router(state: AppState) -> Router {
     let body = DefaultBodyLimit::max(state.config().max_body_bytes);
     let plain = DefaultPredicate::new().and(NotForContentType::const_new("application/x-ndjson"));
     let work = work_routes()
-        .layer(from_fn_with_state(state.clone(), guard::announced_size))
-        .layer(from_fn_with_state(state.clone(), guard::work_limits));
+        .layer(from_fn_with_state(state.clone(), guard::work_limits))
+        .merge(steering_routes())
+        .layer(from_fn_with_state(state.clone(), guard::announced_size));
     work.merge(read_routes())
         .fallback(observe::not_found)
         .method_not_allowed_fallback(observe::method_not_allowed)
@@ -39,8 +40,6 @@ pub fn create_router(state: AppState) -> Router {
 fn work_routes() -> Router<AppState> {
     let router = Router::new();
     let router = both(router, "/chat/completions", || post(chat::completions));
-    let router = both(router, "/chat/completions/{id}/control", || post(control::control));
-    let router = both(router, "/chat/completions/control", || post(control::control_by_id));
     let router = both(router, "/completions", || post(completions::completions));
     let router = both(router, "/embeddings", || post(embeddings::embeddings));
     let router = both(router, "/rerank", || post(rerank::rerank));
@@ -65,6 +64,12 @@ fn work_routes() -> Router<AppState> {
         .route("/api/embed", post(ollama::embed::embed))
         .route("/api/embeddings", post(ollama::embed::embeddings))
         .route("/api/show", post(ollama::models::show))
+}
+
+/// What gives places back: needed most when there are none.
+fn steering_routes() -> Router<AppState> {
+    let router = both(Router::new(), "/chat/completions/{id}/control", || post(control::control));
+    both(router, "/chat/completions/control", || post(control::control_by_id))
 }
 
 /// What is told at once, also when no more work is taken.

@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mullama_async::GenerationControl;
 
-use crate::wire::completion::ControlAction;
-
 /// All answers that are being given, and the ids of the last ones that ended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Running(Arc<Mutex<State>>);
@@ -26,6 +24,15 @@ struct Answer {
     /// Was it begun so that its thoughts can be ended?
     thoughts_end: bool,
     stopped: bool,
+}
+
+/// What is to be done with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Steer {
+    /// End it.
+    Stop,
+    /// End its thoughts.
+    EndReasoning,
 }
 
 /// What became of an attempt to steer.
@@ -60,16 +67,16 @@ impl Running {
     }
 
     /// Steers an answer of this key.
-    pub(crate) fn steer(&self, id: &str, key: Option<&str>, action: ControlAction) -> Steered {
+    pub(crate) fn steer(&self, id: &str, key: Option<&str>, how: Steer) -> Steered {
         let mut state = self.state();
         if let Some(answer) = state.going.get_mut(id).filter(|answer| answer.key.as_deref() == key) {
-            match action {
-                ControlAction::Stop => {
+            match how {
+                Steer::Stop => {
                     answer.stopped = true;
                     answer.controls.iter().for_each(|control| control.stop());
                 }
-                ControlAction::EndReasoning if !answer.thoughts_end => return Steered::Unprepared,
-                ControlAction::EndReasoning => answer.controls.iter().for_each(|control| control.end_reasoning()),
+                Steer::EndReasoning if !answer.thoughts_end => return Steered::Unprepared,
+                Steer::EndReasoning => answer.controls.iter().for_each(|control| control.end_reasoning()),
             }
             return Steered::Done;
         }
@@ -127,15 +134,15 @@ mod tests {
         let running = Running::default();
         let flag = Arc::new(Flag::default());
         let listed = running.list("a", vec![flag.clone()], Some("key"), false);
-        assert_eq!(running.steer("a", Some("other"), ControlAction::Stop), Steered::Unknown);
-        assert_eq!(running.steer("a", None, ControlAction::Stop), Steered::Unknown);
+        assert_eq!(running.steer("a", Some("other"), Steer::Stop), Steered::Unknown);
+        assert_eq!(running.steer("a", None, Steer::Stop), Steered::Unknown);
         assert!(!listed.is_stopped());
-        assert_eq!(running.steer("a", Some("key"), ControlAction::Stop), Steered::Done);
+        assert_eq!(running.steer("a", Some("key"), Steer::Stop), Steered::Done);
         assert!(listed.is_stopped() && flag.0.load(std::sync::atomic::Ordering::Relaxed));
         drop(listed);
-        assert_eq!(running.steer("a", Some("key"), ControlAction::Stop), Steered::Ended);
-        assert_eq!(running.steer("a", Some("other"), ControlAction::Stop), Steered::Unknown);
-        assert_eq!(running.steer("b", Some("key"), ControlAction::Stop), Steered::Unknown);
+        assert_eq!(running.steer("a", Some("key"), Steer::Stop), Steered::Ended);
+        assert_eq!(running.steer("a", Some("other"), Steer::Stop), Steered::Unknown);
+        assert_eq!(running.steer("b", Some("key"), Steer::Stop), Steered::Unknown);
     }
 
     #[test]
@@ -146,6 +153,6 @@ mod tests {
         }
         assert_eq!(running.count(), 0);
         assert_eq!(running.state().ended.len(), REMEMBERED);
-        assert_eq!(running.steer("0", None, ControlAction::Stop), Steered::Unknown);
+        assert_eq!(running.steer("0", None, Steer::Stop), Steered::Unknown);
     }
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::answering::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
-use crate::running::Steered;
+use crate::running::{Steer, Steered};
 use crate::state::AppState;
 use crate::wire::completion::{ControlAction, ControlByIdRequest, ControlRequest};
 use crate::wire::model::Done;
@@ -18,7 +18,11 @@ use crate::wire::model::Done;
     params(("id" = String, Path, description = "The answer's id")),
     responses(
         (status = 200, description = "It was done", body = Done),
-        (status = "4XX", description = "404: there is no such answer; 409: it has ended", body = crate::wire::error::ErrorBody),
+        (
+            status = "4XX",
+            description = "400: this cannot be done with it; 404: there is no such answer; 409: it has ended",
+            body = crate::wire::error::ErrorBody,
+        ),
     ),
 )]
 pub(crate) async fn control(
@@ -35,7 +39,11 @@ pub(crate) async fn control(
     post, path = "/v1/chat/completions/control", tag = "llama.cpp", request_body = ControlByIdRequest,
     responses(
         (status = 200, description = "It was done", body = Done),
-        (status = "4XX", description = "404: there is no such answer; 409: it has ended", body = crate::wire::error::ErrorBody),
+        (
+            status = "4XX",
+            description = "400: this cannot be done with it; 404: there is no such answer; 409: it has ended",
+            body = crate::wire::error::ErrorBody,
+        ),
     ),
 )]
 pub(crate) async fn control_by_id(
@@ -47,7 +55,15 @@ pub(crate) async fn control_by_id(
 }
 
 fn steer(state: &AppState, caller: &Caller, id: &str, action: ControlAction) -> ApiResult<Json<Done>> {
-    match state.running().steer(id, caller.notes.key_name(), action) {
+    let how = match action {
+        ControlAction::Stop => Steer::Stop,
+        ControlAction::EndReasoning => Steer::EndReasoning,
+        ControlAction::Set => {
+            let message = "`set` is not done here: how tokens are chosen stays as the answer's request said.";
+            return Err(ApiError::unsupported("action", message));
+        }
+    };
+    match state.running().steer(id, caller.notes.key_name(), how) {
         Steered::Done => Ok(Json(Done { success: true })),
         Steered::Ended => {
             Err(ApiError::protocol(StatusCode::CONFLICT, "answer_ended", "This answer has ended already."))

@@ -198,8 +198,10 @@ pub(crate) struct ControlByIdRequest {
 pub(crate) enum ControlAction {
     /// End it with what there is; its `finish_reason` is "stop".
     Stop,
-    /// End the thoughts and go on to the answer, if the model is thinking. Needs `reasoning_control` in the request of
-    /// the answer. llama.cpp's server calls it `reasoning_end`.
+    /// End the thoughts and go on to the answer, at once or as soon as the model begins to think. Needs
+    /// `reasoning_control` in the request of the answer. llama.cpp's server calls it `reasoning_end`.
     #[serde(alias = "reasoning_end")]
     EndReasoning,
+    /// Change how tokens are chosen. Not done by this server yet: 400.
+    Set,
 }

@@ -45,6 +45,9 @@ async fn an_answer_is_stopped_by_who_asked_for_it() {
             steer(&app, ONE, &id, json!({ "action": "dance" })).await.error(400).param.as_deref(),
             Some("action")
         );
+        let set = json!({ "action": "set", "sampling": { "temperature": 0.1 } });
+        let told = steer(&app, ONE, &id, set).await.error(400);
+        assert_eq!((told.param.as_deref(), told.code.as_deref()), (Some("action"), Some("unsupported_parameter")));
         assert_eq!(backend.running("m"), choices);
 
         assert_eq!(steer(&app, ONE, &id, stop.clone()).await.ok(), json!({ "success": true }));
@@ -173,6 +176,11 @@ async fn a_server_that_is_full_refuses_work_at_once_and_still_tells_how_it_is() 
     }
     for path in ["/health", "/health/live", "/v1/models", "/slots"] {
         assert_eq!(app.get(path).await.status, 200, "{path}");
+    }
+    // Answers can be stopped all the same.
+    let stop = json!({ "action": "stop", "id": "chatcmpl-nobody" });
+    for path in [format!("{CHAT}/chatcmpl-nobody/control"), format!("{CHAT}/control")] {
+        assert_eq!(app.post(&path, &stop).await.status, 404, "{path}");
     }
     assert_eq!(backend.submitted("good"), 0);
     drop(held);
