@@ -88,7 +88,7 @@ async fn plan(state: &AppState, mut request: CompletionRequest) -> ApiResult<(Wo
     let mut params = request.sampling().over(&state.config().defaults)?;
     params.max_tokens = Some(limit("max_tokens", request.max_tokens)?.unwrap_or(16));
     params.top_logprobs = logprobs(request.logprobs, computed > keep)?;
-    let (checks, warnings) = form(&mut params, request.json_schema.take())?;
+    let (checks, warnings) = form(&mut params, request.json_schema.take(), "json_schema")?;
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect::<Vec<_>>());
     let mut echo = Vec::new();
     if request.echo == Some(true) {
@@ -146,16 +146,16 @@ fn logprobs(wanted: Option<i64>, compare: bool) -> ApiResult<Option<u8>> {
 
 type Formed = (Checks, Vec<String>);
 
-/// A schema becomes a grammar.
-fn form(params: &mut GenerationParams, schema: Option<Value>) -> ApiResult<Formed> {
+/// A schema becomes a grammar. `param`: the field that it came with.
+pub(crate) fn form(params: &mut GenerationParams, schema: Option<Value>, param: &'static str) -> ApiResult<Formed> {
     let Some(schema) = schema else { return Ok((Checks { form: "grammar", ..Checks::default() }, Vec::new())) };
     if params.sampling.grammar.is_some() {
-        return Err(ApiError::invalid("json_schema", "Give `grammar` or `json_schema`, not both."));
+        return Err(ApiError::invalid(param, format!("Give `grammar` or `{param}`, not both.")));
     }
-    let plan = structured::plan(&schema, false, "json_schema")?;
-    let grammar = Grammar::json_schema(&schema).map_err(|error| ApiError::from(error).param("json_schema"))?;
+    let plan = structured::plan(&schema, false, param)?;
+    let grammar = Grammar::json_schema(&schema).map_err(|error| ApiError::from(error).param(param))?;
     params.sampling.grammar = Some(grammar);
-    Ok((Checks::of_text("json_schema", plan.validator), plan.warnings))
+    Ok((Checks::of_text(param, plan.validator), plan.warnings))
 }
 
 async fn whole(mut answering: Answering, plan: &Plan) -> ApiResult<Completion> {

@@ -98,7 +98,7 @@ async fn answer(
     if let Some(ms) = request.t_max_predict_ms.filter(|ms| *ms > 0) {
         params.timeout_ms = u64::try_from(ms).ok();
     }
-    let (checks, warnings) = form(&mut params, request.json_schema.take())?;
+    let (checks, warnings) = form(&mut params, request.json_schema.take(), "json_schema")?;
     let adapters = request.lora.take().map(|list| list.iter().map(|one| (one.id, one.scale)).collect::<Vec<_>>());
     let several = prompts.len() > 1;
     let requests = prompts.into_iter().map(|prompt| BackendRequest {

@@ -5,15 +5,15 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::response::Response;
 use mullama_async::{BackendPrompt, BackendRequest};
-use mullama_core::{GenerationParams, Grammar};
+use mullama_core::GenerationParams;
 
 use super::lines::{Kind, Writer};
 use super::{PREFIX, answer, idle, load, not_taken, resolve, start, translate};
 use crate::answering::{Answering, Caller, Work};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ApiJson;
+use crate::routes::completions::form;
 use crate::state::AppState;
-use crate::structured::{self, Checks};
 use crate::wire::ollama::{OllamaAnswer, OllamaGenerateRequest};
 use crate::wire::sampling::{limit, range};
 
@@ -88,27 +88,14 @@ fn plain(state: &AppState, model: &str, mut from: OllamaGenerateRequest) -> ApiR
     let mut params: GenerationParams = options.sampling().over(&state.config().defaults)?;
     params.max_tokens = limit("num_predict", options.max_tokens)?.or(params.max_tokens);
     params.top_logprobs = top_logprobs(from.logprobs, from.top_logprobs)?;
-    let (mut validator, mut warnings) = (None, Vec::new());
-    if let Some(schema) = translate::form(from.format.take())? {
-        let plan = structured::plan(&schema, false, "format")?;
-        let grammar = Grammar::json_schema(&schema).map_err(|error| ApiError::from(error).param("format"))?;
-        params.sampling.grammar = Some(grammar);
-        validator = plan.validator;
-        warnings.extend(plan.warnings);
-    }
+    let (checks, warnings) = form(&mut params, translate::form(from.format.take())?, "format")?;
     let prompt = from.prompt.unwrap_or_default();
     let prompt = match from.suffix.filter(|text| !text.is_empty()) {
         Some(suffix) => BackendPrompt::Infill { prefix: prompt, suffix },
         None => BackendPrompt::Text(prompt),
     };
     let request = BackendRequest { params, ..BackendRequest::new(prompt) };
-    Ok(Work {
-        model: model.to_owned(),
-        prefix: PREFIX,
-        requests: vec![request],
-        checks: Checks::of_text("format", validator),
-        warnings,
-    })
+    Ok(Work { model: model.to_owned(), prefix: PREFIX, requests: vec![request], checks, warnings })
 }
 
 fn top_logprobs(wanted: Option<bool>, top: Option<i64>) -> ApiResult<Option<u8>> {

@@ -222,6 +222,8 @@ async fn what_cannot_be_done_is_told() {
         (json!({ "raw": true, "system": "x" }), "system"),
         (json!({ "suffix": "x", "system": "x" }), "system"),
         (json!({ "raw": true, "logprobs": true, "top_logprobs": 99 }), "top_logprobs"),
+        (json!({ "raw": true, "format": "json", "options": { "grammar": "root ::= \"a\"" } }), "format"),
+        (json!({ "format": "json", "options": { "grammar": "root ::= \"a\"" } }), "grammar"),
     ] {
         let mut body = json!({ "model": "small", "prompt": "Hello" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -258,6 +260,10 @@ async fn a_prompt_is_a_conversation_unless_it_is_raw() {
     assert!(told.last().unwrap().get("error").is_some());
     assert_eq!(prompt(), BackendPrompt::Text("Hello".to_owned()));
     assert!(backend.last_request("small").unwrap().params.sampling.grammar.is_some());
+    let grammar = json!({ "prompt": "Hello", "raw": true, "options": { "grammar": "root ::= \"a\"" } });
+    complete(&state, &grammar).await.unwrap();
+    let given = backend.last_request("small").unwrap().params.sampling.grammar;
+    assert_eq!(given, Some(mullama_core::Grammar::gbnf("root ::= \"a\"").unwrap()));
 
     let told = lines(complete(&state, &json!({ "prompt": "a", "suffix": "c" })).await.unwrap()).await;
     assert_eq!((told.len(), &told[2]["done"]), (3, &json!(true)));
