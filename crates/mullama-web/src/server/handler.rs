@@ -12,8 +12,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
@@ -60,10 +60,9 @@ where
         let (app, pulse) = (self.app.clone(), Arc::clone(&self.pulse));
         let (peer, body_timeout, state) = (self.peer, self.body_timeout, self.state.clone());
         Box::pin(async move {
-            let response = if has_length && request.headers().contains_key(TRANSFER_ENCODING) {
-                two_lengths(&request)
-            } else {
-                answer(app, request, peer, body_timeout, state).await
+            let response = match unsound(&request, has_length) {
+                Some(error) => refusal(&request, &error),
+                None => answer(app, request, peer, body_timeout, state).await,
             };
             pulse.answered(response.status() == StatusCode::SWITCHING_PROTOCOLS);
             Ok(response.map(|body| Leaving::new(body, pulse)))
@@ -122,10 +121,22 @@ fn too_slow(response: Response<Body>, body_timeout: Duration, dialect: Dialect) 
     Response::from_parts(parts, body)
 }
 
-/// Servers that disagree about which of both counts see different requests in the same bytes.
-fn two_lengths<B>(request: &Request<B>) -> Response<Body> {
-    let message = "The request has both `content-length` and `transfer-encoding`.";
-    let error = ApiError::protocol(StatusCode::BAD_REQUEST, "invalid_framing", message);
+/// What the protocol tells servers to refuse, whoever answers. `has_length`: its head had a `content-length`.
+fn unsound<B>(request: &Request<B>, has_length: bool) -> Option<ApiError> {
+    let bad = |code, message| Some(ApiError::protocol(StatusCode::BAD_REQUEST, code, message));
+    if has_length && request.headers().contains_key(TRANSFER_ENCODING) {
+        // Servers that disagree about which of both counts see different requests in the same bytes.
+        return bad("invalid_framing", "The request has both `content-length` and `transfer-encoding`.");
+    }
+    // RFC 9112, section 3.2. Older clients do not know it.
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        return bad("invalid_host", "The request has no header `host`, which HTTP/1.1 asks for.");
+    }
+    None
+}
+
+/// The last answer of its connection.
+fn refusal<B>(request: &Request<B>, error: &ApiError) -> Response<Body> {
     let mut response = error.response(Dialect::of(request.uri().path()));
     response.headers_mut().insert(CONNECTION, CLOSE);
     response

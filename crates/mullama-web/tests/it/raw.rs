@@ -295,6 +295,30 @@ async fn two_ways_to_end_a_body_are_400() {
 }
 
 #[tokio::test]
+async fn http_1_1_without_a_host_is_400() {
+    let handled = Count::default();
+    let server = start(ServerConfig::default(), app(&handled));
+    for head in [
+        "POST /echo HTTP/1.1\r\n",
+        "POST /echo HTTP/1.1\r\nx-host: localhost\r\n",
+        "POST http://localhost/echo HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\n",
+        "GET /v1/messages HTTP/1.1\r\n",
+    ] {
+        let body = if head.starts_with("POST") { "content-length: 5\r\n\r\nhello" } else { "\r\n" };
+        let answer = exchange(server.address, &format!("{head}{body}")).await;
+        assert_eq!(status(&answer), "400", "{head}");
+        assert!(answer.contains("connection: close\r\n") && answer.contains("no header `host`"), "{answer}");
+    }
+    assert_eq!(handled.now(), 0);
+    // Who speaks the older version may not know it; an empty one is one.
+    let answer = exchange(server.address, "GET / HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("hello"), "{answer}");
+    let answer = exchange(server.address, "GET / HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(status(&answer), "200");
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_413_before_it_is_sent() {
     let config = WebConfig { max_body_bytes: 2_000, ..WebConfig::default() };
     let state = AppState::with_backend(Arc::new(ScriptedBackend::new()), config).unwrap();
