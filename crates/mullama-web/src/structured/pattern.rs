@@ -5,30 +5,133 @@
 
 /// Does the grammar of a pattern admit just the texts that it matches, as JSON?
 pub(super) fn is_exact(pattern: &str) -> bool {
-    let inner = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$'));
-    inner.is_some_and(|inner| Scan { left: inner.chars().peekable(), depth: 0, last: Last::Nothing }.run())
+    anchored(pattern).is_some_and(|inner| Scan { left: inner.chars().peekable(), depth: 0, last: Last::Nothing }.run())
 }
 
-/// Does the grammar of such a pattern, if it has one, admit what ends the JSON string or cannot stand in one? A dot does so
-/// too, but beside what is fine.
+/// Has each text that the grammar of a pattern admits a character that ends the JSON string, or cannot stand in one? Dots and
+/// classes may admit such characters beside others.
 pub(super) fn leaves_string(pattern: &str) -> bool {
-    let inner = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$'));
-    let Some(inner) = inner else { return false };
-    let mut escaped = false;
-    inner.chars().any(|character| {
-        let leaves = match character {
-            '\\' if !escaped => false,
-            // Control characters and backslashes by their names; `\x0a`, `\u0022` and the like.
-            'n' | 't' | 'r' | 'f' | 'v' | '\\' | 'x' | 'u' => escaped,
-            other => !is_plain(other),
-        };
-        escaped = character == '\\' && !escaped;
-        leaves
-    })
+    let leaves = anchored(pattern).and_then(|inner| Leaving { left: inner.chars().peekable() }.alternatives(0));
+    leaves.unwrap_or(false)
+}
+
+/// The converter takes no others.
+fn anchored(pattern: &str) -> Option<&str> {
+    pattern.strip_prefix('^')?.strip_suffix('$')
+}
+
+type Left<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// Follows what the converter does. `None`: it takes any string for the pattern, or refuses it.
+struct Leaving<'a> {
+    left: Left<'a>,
+}
+
+impl Leaving<'_> {
+    /// Up to the end of the group or of the pattern. Do all of them leave the string?
+    fn alternatives(&mut self, depth: usize) -> Option<bool> {
+        let (mut all, mut one) = (true, false);
+        while let Some(character) = self.left.next() {
+            let leaves = match character {
+                ')' if depth > 0 => return Some(all && one),
+                '|' => {
+                    all &= one;
+                    one = false;
+                    continue;
+                }
+                '(' => self.group(depth + 1)?,
+                '[' => self.class()?,
+                '\\' => leaves(self.escaped("^$.[]()|{}*+?tnr\\\"-")?),
+                '^' | '$' | ')' | ']' | '{' | '}' | '*' | '+' | '?' => return None,
+                other => !is_plain(other),
+            };
+            one |= leaves & !self.is_optional()?;
+        }
+        (depth == 0).then_some(all && one)
+    }
+
+    fn group(&mut self, depth: usize) -> Option<bool> {
+        if self.left.next_if_eq(&'?').is_some() && self.left.next() != Some(':') {
+            return None;
+        }
+        if depth > MAX_DEPTH { None } else { self.alternatives(depth) }
+    }
+
+    /// Do all characters of a class leave the string?
+    fn class(&mut self) -> Option<bool> {
+        let others = self.left.next_if_eq(&'^').is_some();
+        let mut all = true;
+        loop {
+            let from = match self.left.next()? {
+                // There is always a character that is in none of its ranges.
+                ']' => return Some(all && !others),
+                '\\' => self.escaped("tnr\\\"[]-")?,
+                other => other.into(),
+            };
+            let mut ahead = self.left.clone();
+            let to = match (ahead.next(), ahead.next()) {
+                (Some('-'), Some(end)) if end != ']' => {
+                    self.left.nth(1);
+                    if end == '\\' { self.escaped("tnr\\\"[]-")? } else { end.into() }
+                }
+                _ => from,
+            };
+            // No 33 of them stand side by side.
+            all &= (from..=to).take(33).all(leaves);
+        }
+    }
+
+    /// Behind a backslash: one of `known`, or a number.
+    fn escaped(&mut self, known: &str) -> Option<u32> {
+        match self.left.next()? {
+            'x' => hexadecimal(&mut self.left, 2),
+            'u' => hexadecimal(&mut self.left, 4),
+            'U' => hexadecimal(&mut self.left, 8),
+            character if !known.contains(character) => None,
+            't' => Some('\t'.into()),
+            'n' => Some('\n'.into()),
+            'r' => Some('\r'.into()),
+            character => Some(character.into()),
+        }
+    }
+
+    /// May what stands before be left out?
+    fn is_optional(&mut self) -> Option<bool> {
+        let mut optional = false;
+        while let Some(character) = self.left.next_if(|next| matches!(next, '*' | '+' | '?' | '{')) {
+            optional |= match character {
+                '+' => false,
+                '{' => {
+                    let mut count = String::new();
+                    while let Some(character) = self.left.next_if(|next| *next != '}') {
+                        count.push(character);
+                    }
+                    self.left.next()?;
+                    let least = count.split(',').next().unwrap_or_default();
+                    least.is_empty() || least.parse::<u32>().ok()? == 0
+                }
+                _ => true,
+            };
+        }
+        Some(optional)
+    }
+}
+
+/// Numbers without a character are in no text at all.
+fn leaves(character: u32) -> bool {
+    !char::from_u32(character).is_some_and(is_plain)
+}
+
+fn hexadecimal(left: &mut Left<'_>, digits: usize) -> Option<u32> {
+    let mut number = 0_u32;
+    for _ in 0..digits {
+        number = (number << 4) | left.next()?.to_digit(16)?;
+    }
+    Some(number)
 }
 
 struct Scan<'a> {
-    left: std::iter::Peekable<std::str::Chars<'a>>,
+    left: Left<'a>,
     depth: usize,
     last: Last,
 }
@@ -138,11 +241,7 @@ impl Scan<'_> {
             'u' => 4,
             character => return plain.contains(character).then_some(character),
         };
-        let mut number = 0;
-        for _ in 0..digits {
-            number = number * 16 + self.left.next()?.to_digit(16)?;
-        }
-        char::from_u32(number)
+        char::from_u32(hexadecimal(&mut self.left, digits)?)
     }
 
     /// The rest of `[a-z_]`.

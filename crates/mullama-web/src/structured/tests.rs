@@ -189,6 +189,69 @@ fn patterns_are_exact_or_told() {
 }
 
 #[test]
+fn patterns_without_any_text_for_json_are_known() {
+    for pattern in [
+        "^a\"b$",
+        "^a\\\\b$",
+        "^\\n$",
+        "^\\x22$",
+        "^a\\u0022$",
+        "^\\u000a+$",
+        "^a\u{1}$",
+        "^[\"]$",
+        "^[\"\\\\]{2}$",
+        "^[\\x00-\\x1f]$",
+        "^(\\n|\")$",
+        "^(?:a(b\\tc)+)d$",
+        "^\\ud83d$",
+    ] {
+        assert!(pattern::leaves_string(pattern), "{pattern}");
+    }
+    for pattern in [
+        "^$",
+        "^a$",
+        "^.*$",
+        // All characters but those.
+        "^[^\"]*$",
+        "^[^\"\\\\\\n]+$",
+        "^[^\\x00-\\x1f\"]$",
+        // Among others.
+        "^[\"a-z]+$",
+        "^[ -~]$",
+        "^[\\x00-\\x7f]$",
+        "^(a|\")$",
+        "^(|\n)$",
+        // As many as none.
+        "^a\\n?$",
+        "^a(\\n)*$",
+        "^a\"{0,2}$",
+        "^a\"+?$",
+        // Characters by their numbers.
+        "^\\x41\\u00e9$",
+        "^n t r f v x u$",
+        "^\\[\\]\\-\\.$",
+        // The converter takes any string for these, which can have all characters in their own way.
+        "a\"b",
+        "^\\d+\\n$",
+        "^[\\w]\\n$",
+        "^\\f$",
+        "^(?=a)\"$",
+        "^\"^$",
+        "^\\u00$",
+        // It refuses these.
+        "^(\"$",
+        "^\")$",
+        "^[\"$",
+        "^+\"$",
+        "^\"{x}$",
+    ] {
+        assert!(!pattern::leaves_string(pattern), "{pattern}");
+    }
+    let deep = format!("^{}\"{}$", "(".repeat(60_000), ")".repeat(60_000));
+    assert!(!pattern::leaves_string(&deep));
+}
+
+#[test]
 fn a_schema_that_cannot_be_compiled_is_told() {
     let bad = [
         json!({ "type": "string", "pattern": "^(?=a)a$" }),

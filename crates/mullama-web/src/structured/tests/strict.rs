@@ -48,6 +48,8 @@ fn what_the_check_enforces_is_taken() {
     enforced(json!({ "type": "string", "pattern": "ab" }), &json!("cabs"), &json!("ba"));
     enforced(json!({ "type": "string", "pattern": "^\\d{3}$" }), &json!("123"), &json!("12"));
     enforced(json!({ "type": "string", "pattern": "^v.*$" }), &json!("v1"), &json!("1"));
+    enforced(json!({ "type": "string", "pattern": "^[^\"\\\\]+$" }), &json!("a/b"), &json!("a\"b"));
+    enforced(json!({ "type": "string", "pattern": "^a\\x2db\\n?$" }), &json!("a-b"), &json!("ab"));
     enforced(json!({ "type": "string", "pattern": "^a*$", "maxLength": 3 }), &json!("aaa"), &json!("aaaa"));
     enforced(
         json!({ "type": "string", "format": "date", "maxLength": 10 }),
