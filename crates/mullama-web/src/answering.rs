@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use futures_core::Stream as _;
 use http::request::Parts;
 use mullama_async::{BackendEvent, BackendPrompt, BackendRequest, BackendStream, BackendSummary, TokenDelta};
-use mullama_core::{ChatDelta, Error as CoreError, FinishReason, Priority, TokenId};
+use mullama_core::{ChatDelta, FinishReason, Priority};
 use tokio::time::{Sleep, sleep_until, timeout_at};
 
 use crate::error::{ApiError, ApiResult};
@@ -148,18 +148,12 @@ impl Answering {
             if state.config().cache_by_key {
                 request.cache_salt = caller.notes.key_name().map(str::to_owned);
             }
-            let biased: Vec<TokenId> = request.params.sampling.logit_bias.iter().map(|bias| bias.token).collect();
             let submitted = state.backend().submit(&model, request);
             let stream = match deadline {
                 None => submitted.await,
                 Some(deadline) => timeout_at(deadline, submitted).await.map_err(|_| late(started))?,
             };
-            let stream = stream.map_err(|error| {
-                let of_bias = matches!(&error, mullama_async::Error::Core(CoreError::UnknownToken { id, .. })
-                    if biased.iter().any(|token| token.0 == *id));
-                let error = ApiError::from(error).formed_by(checks.form);
-                if of_bias { error.param("logit_bias") } else { error }
-            })?;
+            let stream = stream.map_err(|error| ApiError::from(error).formed_by(checks.form))?;
             choices.push(Choice { stream: Some(stream), text: String::new(), reasoning_tokens: 0, tokens: 0 });
         }
         let controls = choices.iter().filter_map(|choice| choice.stream.as_ref()).map(BackendStream::control).collect();
@@ -204,7 +198,7 @@ impl Answering {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Waits for the ends of all choices; `last` of each has all that came.
+    /// Waits for the ends of all choices; `last` of each has all that came, but no deltas.
     pub(crate) async fn whole(&mut self) -> ApiResult<Vec<End>> {
         let mut wholes = vec![TokenDelta::default(); self.len()];
         let mut ends: Vec<Option<End>> = (0..self.len()).map(|_| None).collect();
@@ -364,9 +358,9 @@ impl Answering {
     }
 }
 
+/// All but the deltas: they are together in the message.
 fn append(to: &mut TokenDelta, mut more: TokenDelta) {
     to.text.push_str(&more.text);
-    to.deltas.append(&mut more.deltas);
     to.tokens.append(&mut more.tokens);
     to.logprobs.append(&mut more.logprobs);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use mullama_async::{BackendModel, ModelState};
+use mullama_async::BackendModel;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -87,12 +87,10 @@ pub(crate) async fn remove(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<DeletedModel>> {
-    let model = find(&state, Some(&id))?;
-    caller.notes.model(&model.name);
-    if !matches!(model.state, ModelState::Unloaded) {
-        state.backend().unload(&model.name, UNLOAD).await?;
-    }
-    Ok(Json(DeletedModel { id: model.name, object: "model", deleted: true }))
+    let model = state.resolve(Some(&id))?;
+    caller.notes.model(&model);
+    state.backend().unload(&model, UNLOAD).await?;
+    Ok(Json(DeletedModel { id: model, object: "model", deleted: true }))
 }
 
 /// Which model is meant.
