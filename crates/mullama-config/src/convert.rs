@@ -123,6 +123,7 @@ impl MullamaConfig {
         let server = &self.server;
         WebConfig {
             api_keys: server.auth.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
+            admin_keys: server.auth.admin_keys.iter().map(|key| key.expose().to_owned()).collect(),
             api_key_file: server.auth.api_key_file.clone(),
             allowed_hosts: server.auth.allowed_hosts.clone(),
             cors_origins: server.cors.origins.clone(),

@@ -168,7 +168,7 @@ impl Problem {
     fn subject(&self) -> &str {
         match &self.origin {
             Origin::Environment { name } | Origin::Flag { name } => name,
-            Origin::Default | Origin::File { .. } | Origin::Code => &self.path,
+            Origin::Default | Origin::File { .. } | Origin::Runtime | Origin::Code => &self.path,
         }
     }
 }

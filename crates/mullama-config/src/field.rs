@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::config::MullamaConfig;
 use crate::suggest::join;
 
@@ -43,7 +45,8 @@ pub(crate) enum Kind {
 }
 
 /// When a change of a field takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Apply {
     /// At once, also for what runs.

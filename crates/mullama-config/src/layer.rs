@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
+use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use crate::error::{Fault, Problem};
@@ -22,6 +23,8 @@ use crate::tree::Check;
 pub(crate) struct Layer {
     pub(crate) name: String,
     pub(crate) file: Option<PathBuf>,
+    /// Of what has no place of its own.
+    pub(crate) base: Origin,
     pub(crate) tree: Dict,
     /// By path, tables included.
     pub(crate) origins: BTreeMap<String, Origin>,
@@ -61,6 +64,15 @@ impl Layer {
     /// The variables that set fields.
     pub(crate) fn environment<'a>(variables: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Self {
         environment::read(variables)
+    }
+
+    /// What was changed while the program runs.
+    pub(crate) fn runtime(changed: Json) -> Self {
+        let tree = match json::value(changed) {
+            Value::Dict(_, tree) => tree,
+            _ => Dict::new(),
+        };
+        Self { name: "runtime".to_owned(), base: Origin::Runtime, tree, ..Self::default() }
     }
 
     /// Puts a value at a path, over what is there.
@@ -112,7 +124,7 @@ impl Layer {
                 None => break,
             }
         }
-        self.file.clone().map_or(Origin::Code, |path| Origin::File { path, line: None })
+        self.file.clone().map_or_else(|| self.base.clone(), |path| Origin::File { path, line: None })
     }
 
     /// Does it say something at this path?

@@ -7,6 +7,7 @@ use figment::Figment;
 use figment::providers::Serialized;
 use figment::value::{Dict, Value};
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::config::MullamaConfig;
 use crate::error::{Error, Fault, Problem, Problems, Result, Warning};
@@ -37,7 +38,7 @@ use crate::validate;
 /// assert!(loaded.origin("server.port").to_string().ends_with("mullama.toml:2"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct Loader {
     system: Option<PathBuf>,
@@ -46,6 +47,16 @@ pub struct Loader {
     variables: Vec<(String, Option<String>)>,
     flags: Vec<Given>,
     each_model: Vec<Given>,
+    /// What was changed while the program runs.
+    runtime: Option<Json>,
+}
+
+/// The values of variables, flags and changes may be secrets.
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let files: Vec<_> = self.files().collect();
+        f.debug_struct("Loader").field("files", &files).finish_non_exhaustive()
+    }
 }
 
 /// What a flag says.
@@ -54,13 +65,6 @@ struct Given {
     path: String,
     value: Value,
     flag: String,
-}
-
-/// Values may be secrets.
-impl std::fmt::Debug for Given {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Given").field("path", &self.path).field("flag", &self.flag).finish_non_exhaustive()
-    }
 }
 
 impl Loader {
@@ -129,6 +133,12 @@ impl Loader {
         self
     }
 
+    /// What was changed while the program runs, over the flags.
+    pub(crate) fn runtime(mut self, changed: Json) -> Self {
+        self.runtime = Some(changed);
+        self
+    }
+
     /// The files that are read, those too that are not there.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.system, &self.user, &self.file].into_iter().flatten().map(PathBuf::as_path)
@@ -181,6 +191,7 @@ impl Loader {
             flags.set(&given.path, given.value.clone(), given.origin());
         }
         layers.push(flags);
+        layers.extend(self.runtime.clone().map(Layer::runtime));
         // The list is as its last layer has it.
         if let Some(layer) = layers.iter_mut().rev().find(|layer| layer.tree.contains_key(MODELS)) {
             for given in &self.each_model {
@@ -291,7 +302,8 @@ impl Loaded {
 
 /// Puts the secrets in the places of their handles.
 fn reveal(config: &mut MullamaConfig, secrets: &[Secret]) {
-    for key in &mut config.server.auth.api_keys {
+    let auth = &mut config.server.auth;
+    for key in auth.api_keys.iter_mut().chain(&mut auth.admin_keys) {
         let number = key.expose().parse::<usize>().ok();
         if let Some(secret) = number.and_then(|number| secrets.get(number)) {
             *key = secret.clone();
@@ -322,6 +334,7 @@ fn place(origin: &Origin) -> (u8, usize) {
         Origin::File { line, .. } => (1, line.unwrap_or(0)),
         Origin::Environment { .. } => (2, 0),
         Origin::Flag { .. } => (3, 0),
+        Origin::Runtime => (4, 0),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Origin {
         /// The flag, or the argument.
         name: String,
     },
+    /// A change over HTTP while the program runs.
+    Runtime,
     /// The program itself.
     Code,
 }
@@ -52,6 +54,7 @@ impl fmt::Display for Origin {
             Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Environment { name } | Self::Flag { name } => f.write_str(name),
+            Self::Runtime => f.write_str("changed while it runs"),
             Self::Code => f.write_str("the program"),
         }
     }

@@ -1,5 +1,6 @@
 //! A configuration that is read again when its files change.
 
+mod admin;
 mod change;
 mod files;
 
@@ -10,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 
 pub use self::change::Change;
 use self::files::{Folders, Texts};
 use crate::error::{Error, Problem, Problems, Result};
-use crate::field::Apply;
 use crate::load::{Loaded, Loader};
 
 /// Reads the configuration again when its files change, and when it is told to ([`reload`](Self::reload)).
@@ -59,6 +60,8 @@ struct Shared {
     dry_run: Option<Box<DryRun>>,
     /// What was in the files when it was last tried. Held while it is tried.
     tried: Mutex<Texts>,
+    /// What was changed while the program runs, as a JSON object.
+    runtime: Mutex<Json>,
     reloads: AtomicU64,
     failures: AtomicU64,
     ended: AtomicBool,
@@ -105,6 +108,7 @@ impl ConfigWatcher {
             started,
             dry_run,
             tried: Mutex::new(texts),
+            runtime: Mutex::new(Json::Object(Map::new())),
             reloads: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             ended: AtomicBool::new(false),
@@ -223,7 +227,15 @@ impl Shared {
     }
 
     fn take(&self) -> Result<bool> {
-        let new = self.loader.load()?;
+        let runtime = self.runtime().clone();
+        let new = self.loader.clone().runtime(runtime).load()?;
+        let changes = self.replace(new)?;
+        tracing::info!(changes = changes.len(), "the configuration was read again");
+        Ok(!changes.is_empty())
+    }
+
+    /// Puts a configuration in force that is valid by itself.
+    fn replace(&self, new: Loaded) -> Result<Vec<Change>> {
         let old = Arc::clone(&self.current.borrow());
         if let Some(dry_run) = &self.dry_run {
             dry_run(&old, &new).map_err(|problems| Error::Invalid(Problems(problems)))?;
@@ -232,21 +244,41 @@ impl Shared {
         for warning in new.warnings() {
             tracing::warn!("{warning}");
         }
-        for Change { path, from, to, apply } in &changes {
+        for change in &changes {
+            let Change { path, from, to, .. } = change;
             let (from, to) = (from.as_deref().unwrap_or("unset"), to.as_deref().unwrap_or("unset"));
-            match apply {
-                Apply::Live | Apply::NextRequest => tracing::info!(%path, from, to, "a value was changed"),
-                Apply::ReloadModel | Apply::Restart => {
-                    tracing::warn!(%path, from, to, "a value was changed, which takes effect with a restart");
-                }
+            if change.waits() {
+                tracing::warn!(%path, from, to, "a value was changed, which takes effect with a restart");
+            } else {
+                tracing::info!(%path, from, to, "a value was changed");
             }
         }
-        tracing::info!(changes = changes.len(), "the configuration was read again");
-        if changes.is_empty() {
-            return Ok(false);
+        if !changes.is_empty() {
+            self.current.send_replace(Arc::new(new));
         }
-        self.current.send_replace(Arc::new(new));
-        Ok(true)
+        Ok(changes)
+    }
+
+    /// Changes values until the program ends: a JSON merge patch over what was changed so far.
+    fn change(&self, patch: Json) -> Result<Vec<Change>> {
+        // One at a time, and none while files are read.
+        let _tried = self.tried();
+        let mut runtime = self.runtime().clone();
+        admin::merge(&mut runtime, patch);
+        let new = self.loader.clone().runtime(runtime.clone()).load()?;
+        let old = Arc::clone(&self.current.borrow());
+        let waiting: Vec<Problem> = old.changes(&new).into_iter().filter(Change::waits).map(admin::refused).collect();
+        if !waiting.is_empty() {
+            return Err(Error::Invalid(Problems(waiting)));
+        }
+        let changes = self.replace(new)?;
+        *self.runtime() = runtime;
+        tracing::info!(changes = changes.len(), "the configuration was changed over HTTP");
+        Ok(changes)
+    }
+
+    fn runtime(&self) -> MutexGuard<'_, Json> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tried(&self) -> MutexGuard<'_, Texts> {

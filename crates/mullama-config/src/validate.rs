@@ -144,8 +144,10 @@ fn server(config: &MullamaConfig, found: &mut Found<'_>) {
         let expected = "a loopback address, because no API key is asked for";
         found.wrong("server.host", &server.host, expected, hint);
     }
-    for (at, _) in server.auth.api_keys.iter().enumerate().filter(|(_, key)| key.is_blank()) {
-        found.wrong(&format!("server.auth.api_keys[{at}]"), "blank", "a key with some characters", "");
+    for (name, keys) in [("api_keys", &server.auth.api_keys), ("admin_keys", &server.auth.admin_keys)] {
+        for (at, _) in keys.iter().enumerate().filter(|(_, key)| key.is_blank()) {
+            found.wrong(&format!("server.auth.{name}[{at}]"), "blank", "a key with some characters", "");
+        }
     }
     for (at, origin) in server.cors.origins.iter().enumerate() {
         let alone = WebConfig { cors_origins: vec![origin.clone()], ..WebConfig::default() };

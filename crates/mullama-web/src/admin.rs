@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::auth;
@@ -89,6 +89,7 @@ const MOST: usize = 1 << 20;
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use http::StatusCode;
     use mullama_async::ScriptedBackend;
     use tower::ServiceExt as _;
 

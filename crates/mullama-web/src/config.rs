@@ -137,11 +137,7 @@ impl WebConfig {
         let named = [("api_keys", &self.api_keys), ("admin_keys", &self.admin_keys)];
         let mut keys = named.into_iter().flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)));
         if let Some((name, key)) = keys.find(|(_, key)| key.trim().is_empty()) {
-            return Err(Error::config(
-                name,
-                format!("a key of {} blanks", key.len()),
-                "keys with some characters",
-            ));
+            return Err(Error::config(name, format!("a key of {} blanks", key.len()), "keys with some characters"));
         }
         if let Some(origin) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
             return Err(Error::config("cors_origins", origin, "origins like `https://example.org`, or `*`"));

@@ -135,7 +135,11 @@ fn server(text: &mut Text, state: &AppState) {
     if let Some(reloads) = state.configuration().map(|configuration| configuration.reloads()) {
         let counters = [
             ("mullama_config_reloads_total", "Times that the configuration was read again and taken.", reloads.taken),
-            ("mullama_config_reload_failures_total", "Times that it was refused, and the old one stayed.", reloads.refused),
+            (
+                "mullama_config_reload_failures_total",
+                "Times that it was refused, and the old one stayed.",
+                reloads.refused,
+            ),
         ];
         for (name, help, value) in counters {
             text.family(name, Kind::Counter, help);

@@ -62,7 +62,8 @@ impl AppState {
         let model = model.into();
         let name = model.model().path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = if name.is_empty() || name == "<memory>" { "model".to_owned() } else { name };
-        Self::assemble(Arc::new(LocalBackend::of_model(name, model)), WebConfig::default(), [Keys::none(), Keys::none()])
+        let backend = Arc::new(LocalBackend::of_model(name, model));
+        Self::assemble(backend, WebConfig::default(), [Keys::none(), Keys::none()])
     }
 
     /// Any backend, and a configuration.

@@ -28,7 +28,7 @@ use signals::{Signals, Told};
 pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
     settings::check(args)?;
     let loader = settings::loader(args, ui)?;
-    let watcher = ConfigWatcher::start(loader)?;
+    let watcher = ConfigWatcher::with_dry_run(loader, settings::dry_run())?;
     let loaded = watcher.current();
     let levels = log::install(&loaded.config().logging, ui);
     for warning in loaded.warnings() {
@@ -81,6 +81,7 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
     }
 
     let watcher = Arc::new(watcher);
+    state.set_configuration(watcher.clone());
     let mut changes = watcher.subscribe();
     let mut end = Some(end);
     let mut serving = std::pin::pin!(server.serve(create_router(state.clone()).into_make_service()));

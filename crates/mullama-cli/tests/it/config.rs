@@ -158,6 +158,61 @@ fn a_server_is_as_its_file_says_and_changes_with_it() {
     }
 }
 
+/// Asks with a key.
+fn with_key(server: &Running, key: &str, request: &str, body: &str) -> (u16, String) {
+    server.ask(&format!("{request} HTTP/1.1\r\nauthorization: Bearer {key}\r\nx-rest: "), body)
+}
+
+#[test]
+fn an_admin_sees_and_changes_it_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.toml", "[server.auth]\napi_keys = ['user']\nadmin_keys = ['sk-canary']\n");
+    let server = start(&file, &["--quiet"]);
+    let (code, shown) = with_key(&server, "sk-canary", "GET /admin/config", "");
+    assert!(code == 200 && shown.contains("server.auth.admin_keys") && !shown.contains("canary"), "{code}: {shown}");
+    assert_eq!(with_key(&server, "user", "GET /admin/config", "").0, 401);
+    assert_eq!(status(&server, "sk-canary"), 401);
+    let patch = |body: &Value| with_key(&server, "sk-canary", "PATCH /admin/config", &body.to_string());
+    let (code, changed) = patch(&json!({ "server": { "limits": { "max_choices": 2 } } }));
+    assert!(code == 200 && changed.contains("\"live\"") || changed.contains("\"next_request\""), "{code}: {changed}");
+    let choices = json!({ "messages": [{ "role": "user", "content": "Who are you?" }], "n": 3, "max_tokens": 1 });
+    until("the new limit", || with_key(&server, "user", "POST /v1/chat/completions", &choices.to_string()).0 == 400);
+    let (code, told) = patch(&json!({ "server": { "port": 1, "limits": { "max_choices": 0 } } }));
+    assert!(code == 400 && told.contains("server.limits.max_choices is 0"), "{code}: {told}");
+    let (code, told) = patch(&json!({ "server": { "threads": 1 } }));
+    assert!(code == 400 && told.contains("takes effect only with a restart"), "{code}: {told}");
+}
+
+#[test]
+fn reloads_are_counted_and_a_port_that_another_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.toml", "[engine]\nqueue = 5\n");
+    let mut serve = command(&["serve", "--config", file.to_str().unwrap(), "--quiet"]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = |port: u16, choices: u32| format!("[server]\nport = {port}\nlimits.max_choices = {choices}\n");
+    write(folder.path(), "a.toml", &text(free, 2));
+    serve.stdin(Stdio::null()).stderr(Stdio::piped());
+    let server = started(serve);
+    let counts = || {
+        let (_, text) = server.get("/metrics");
+        ["mullama_config_reloads_total ", "mullama_config_reload_failures_total "].map(|name| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_else(|| panic!("{text}"))
+                .parse::<u64>()
+                .unwrap()
+        })
+    };
+    assert_eq!(counts(), [0, 0]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    write(folder.path(), "a.toml", &text(taken.local_addr().unwrap().port(), 3));
+    until("the port is refused", || counts() == [0, 1]);
+    write(folder.path(), "a.toml", "[server\n");
+    until("no TOML", || counts() == [0, 2]);
+    write(folder.path(), "a.toml", &text(free, 4));
+    until("a good one", || counts() == [1, 2]);
+}
+
 #[test]
 fn reloads_cut_no_answer() {
     let folder = tempfile::tempdir().unwrap();

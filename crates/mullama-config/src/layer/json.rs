@@ -24,7 +24,7 @@ pub(super) fn read(text: &str, layer: &mut Layer, _path: &Path) -> Result<(), Wr
     }
 }
 
-fn value(json: Json) -> Value {
+pub(super) fn value(json: Json) -> Value {
     match json {
         Json::Null => Value::Empty(Tag::Default, Empty::None),
         Json::Bool(flag) => Value::from(flag),

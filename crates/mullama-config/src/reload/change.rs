@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::field::Apply;
 use crate::load::{Entry, Loaded};
 
 /// A field with another value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
     /// `server.port`, `models[0].path`.
@@ -39,7 +41,9 @@ impl Loaded {
         for (path, (from, apply)) in before {
             let to = after.remove(&path).and_then(|(to, _)| to);
             // What is masked is the same in print.
-            let keys = path == KEYS && self.config().server.auth.api_keys != new.config().server.auth.api_keys;
+            let (old, new) = (&self.config().server.auth, &new.config().server.auth);
+            let keys = (path == API_KEYS && old.api_keys != new.api_keys)
+                || (path == ADMIN_KEYS && old.admin_keys != new.admin_keys);
             if from != to || keys {
                 changes.push(Change { path, from, to, apply });
             }
@@ -50,4 +54,5 @@ impl Loaded {
     }
 }
 
-const KEYS: &str = "server.auth.api_keys";
+const API_KEYS: &str = "server.auth.api_keys";
+const ADMIN_KEYS: &str = "server.auth.admin_keys";

@@ -41,6 +41,7 @@ fn tell(section: &str, name: &str, value: String, expected: &str, found: &mut Fo
 fn place(section: &str, name: &str) -> String {
     let renamed = match name {
         "api_keys" => "auth.api_keys",
+        "admin_keys" => "auth.admin_keys",
         "cors_origins" => "cors.origins",
         "tls_certificate" => "tls.certificate",
         "tls_key" => "tls.key",

@@ -209,3 +209,43 @@ fn of_a_hundred_changes_in_a_second_the_last_one_counts() {
     until("the last one", || queue(&watcher) == 100);
     assert_eq!(watcher.stats().failures, 0);
 }
+
+#[test]
+fn values_that_are_live_change_over_http_until_the_program_ends() {
+    use mullama_web::Configuration as _;
+    use serde_json::json;
+    let files = Files::new();
+    let file = files.write("a.toml", "[sampling]\ntop_k = 3\n");
+    let loader = Loader::new().file(&file).flag("server.limits.max_choices", 2, "--flag");
+    let watcher = ConfigWatcher::start(loader).unwrap();
+    let patch = json!({ "sampling": { "top_k": 9 }, "server": { "limits": { "max_choices": 5 }, "auth": { "api_keys": ["sk-canary"] } } });
+    let changes = watcher.change(patch).unwrap();
+    assert_eq!(changes.as_array().unwrap().len(), 3, "{changes}");
+    let now = |watcher: &ConfigWatcher| {
+        let current = watcher.current();
+        (current.config().sampling.top_k, current.config().server.limits.max_choices)
+    };
+    assert_eq!(now(&watcher), (9, 5));
+    assert_eq!(watcher.current().origin("sampling.top_k"), mullama_config::Origin::Runtime);
+    let shown = format!("{changes} {} {watcher:?} {:?}", watcher.show(), watcher.current());
+    assert!(!shown.contains("canary"), "{shown}");
+    // Files that change do not undo it; null does.
+    files.write("a.toml", "[sampling]\ntop_k = 4\nmin_keep = 1\n");
+    assert!(watcher.reload().unwrap());
+    assert_eq!((now(&watcher), watcher.current().config().sampling.min_keep), ((9, 5), 1));
+    watcher.change(json!({ "sampling": { "top_k": null } })).unwrap();
+    assert_eq!(now(&watcher), (4, 5));
+    // All or nothing.
+    let refused = |patch: serde_json::Value| watcher.change(patch).unwrap_err();
+    assert_eq!(
+        refused(json!({ "server": { "port": 1 }, "sampling": { "top_k": 1 } })),
+        ["server.port is 1, but must be 8080: it takes effect only with a restart"]
+    );
+    assert_eq!(
+        refused(json!({ "sampling": { "top_kk": 1 } })),
+        ["there is no field `sampling.top_kk` (did you mean `sampling.top_k`?)"]
+    );
+    assert_eq!(refused(json!({ "sampling": { "top_p": 2 }, "logging": { "level": "x" } })).len(), 2);
+    assert_eq!(refused(json!(5)), ["the whole: the patch must be an object"]);
+    assert_eq!(now(&watcher), (4, 5));
+}

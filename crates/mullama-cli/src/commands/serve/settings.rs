@@ -1,8 +1,9 @@
 //! The configuration of the server: what the layers say together, and what only a server knows of it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::OnceLock;
 
-use mullama::config::{Loaded, Loader, Origin};
+use mullama::config::{Fault, Loaded, Loader, Origin, Problem};
 use mullama::{MullamaConfig, ServeConfig, WebConfig};
 use mullama_core::KvLayout;
 
@@ -65,6 +66,27 @@ pub(super) fn address(server: &ServeConfig) -> Result<SocketAddr> {
     };
     let mut found = (host, server.port).to_socket_addrs().map_err(|error| unknown(&error.to_string()))?;
     found.next().ok_or_else(|| unknown("it has no address"))
+}
+
+/// Looks at a configuration that is to take the place of the old one: an address that another program has is none to start
+/// with the next time.
+pub(super) fn dry_run() -> impl Fn(&Loaded, &Loaded) -> Result<(), Vec<Problem>> + Send + Sync {
+    // What this one listens on is not free either.
+    let ours: OnceLock<(String, u16)> = OnceLock::new();
+    move |old, new| {
+        let place = |server: &ServeConfig| (server.host.clone(), server.port);
+        let ours = ours.get_or_init(|| place(&old.config().server));
+        let (host, port) = place(&new.config().server);
+        if (&host, port) == (&ours.0, ours.1) || place(&old.config().server) == (host, port) {
+            return Ok(());
+        }
+        let free = address(&new.config().server).map_err(|error| error.chain());
+        let free = free.and_then(|address| TcpListener::bind(address).map_err(|error| error.to_string()));
+        let Err(reason) = free else { return Ok(()) };
+        let expected = format!("a port that can be listened on: {reason}");
+        let fault = Fault::Value { value: port.to_string(), expected };
+        Err(vec![Problem::new("server.port", new.origin("server.port"), fault)])
+    }
 }
 
 /// What the flags of llama.cpp ask for that cannot be done is no silent wish.
