@@ -49,6 +49,62 @@ fn the_context_is_divided_among_parallel_requests() {
     assert!(engine_params(&["--queue", "0"]).is_err());
 }
 
+/// Each flag of `serve` that is a value of the configuration is one of its fields.
+#[test]
+fn every_flag_reaches_its_field() {
+    let line = "-m /dev/null -a one,two --host ::1 --port 1 --ssl-cert-file /dev/null --ssl-key-file /dev/null --threads-http 3 \
+        --timeout 5 --shutdown-grace 1 --shutdown-timeout 2 --no-metrics --no-slots --log-format json --api-key k \
+        --api-key-file /dev/null --allow-unauthenticated --allowed-hosts a --cors-origins https://a.example --parallel 2 \
+        --kv-layout unified --queue 3 --inter-token-target 4 --cache-ram 1 --no-warmup --keep-alive 9 --max-memory 1G \
+        --gpu-layers 1 --devices x --split-mode row --main-gpu 1 --tensor-split 1,2 --no-mmap --mlock --check-tensors \
+        --kv-override a=int:1 --lora /dev/null --chat-template-file /dev/null -c 512 --threads 2 --batch-size 64 \
+        --ubatch-size 32 --threads-batch 3 --flash-attn on --cache-type-k q8_0 --cache-type-v q8_0 --no-kv-offload \
+        --rope-freq-base 1 --rope-freq-scale 1 --max-tokens 5 --stop x --request-timeout 7 --context-shift --keep 1 \
+        --no-cache-prompt --temperature 1 --top-k 2 --top-p 0.5 --min-p 0.5 --min-keep 1 --seed 1 --repeat-penalty 2 \
+        --repeat-last-n 1 --frequency-penalty 1 --presence-penalty 1 --typical-p 0.5 --top-n-sigma 1 --xtc-probability 0.5 \
+        --xtc-threshold 0.5 --dynatemp-range 1 --dynatemp-exponent 2 --dry-multiplier 1 --dry-base 2 --dry-allowed-length 1 \
+        --dry-penalty-last-n 1 --dry-sequence-breakers x --mirostat v1 --mirostat-tau 1 --mirostat-eta 1 --adaptive-target 0.5 \
+        --adaptive-decay 0.5 --logit-bias 1=1 --samplers top_k --ignore-eos";
+    let flags: Vec<&str> = line.split_whitespace().collect();
+    let loaded = loaded(&flags).unwrap();
+    let (given, left): (Vec<_>, Vec<_>) = loaded.entries().into_iter().partition(|entry| entry.origin.is_flag());
+    // What has no flag: the rest is set by files and the environment only.
+    let left: Vec<_> = left.iter().map(|entry| entry.path.as_str()).collect();
+    let without = [
+        "engine.kv_capacity",
+        "engine.event_buffer",
+        "engine.reader_timeout_ms",
+        "engine.thread_policy",
+        "engine.speculation.kind",
+        "engine.speculation.ngram",
+        "engine.speculation.tokens",
+        "server.http.max_connections",
+        "server.http.max_connections_per_address",
+        "server.http.max_head_bytes",
+        "server.http.max_headers",
+        "server.http.head_timeout_ms",
+        "server.http.idle_timeout_ms",
+        "server.http.first_event_timeout_ms",
+        "server.http.keep_alive_ms",
+        "server.auth.admin_keys",
+        "server.auth.cache_by_key",
+        "server.limits.max_body_bytes",
+        "server.limits.max_choices",
+        "server.limits.max_inputs",
+        "server.limits.max_concurrent",
+        "server.limits.requests_per_minute",
+        "server.embeddings.tokens",
+        "server.embeddings.truncation",
+        "performance.metrics_aliases",
+        // -v and --quiet.
+        "logging.level",
+        "logging.libraries",
+        "logging.llama",
+    ];
+    assert_eq!(left, without);
+    assert!(given.len() > 70, "{}", given.len());
+}
+
 #[test]
 fn flags_go_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
