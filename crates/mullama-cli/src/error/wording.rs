@@ -24,11 +24,6 @@ pub(super) fn text(error: &Core) -> String {
             format!("llama.cpp cannot load the embedded model: {reason}")
         }
         Core::NoChatTemplate => "the model has no chat template".to_owned(),
-        Core::Unsupported { what, reason } => {
-            // What follows is a type of the library; the hint names the command.
-            let reason = reason.split("make a").next().unwrap_or(reason).trim_end_matches([' ', ';', ':', ',']);
-            format!("{what} is not supported: {reason}")
-        }
         other => other.to_string(),
     }
 }
@@ -181,8 +176,5 @@ mod tests {
             "--ubatch-size is 0, but must be 1 up to --batch-size tokens"
         );
         assert!(!invalid("allow_requantize", "false, and the input is Q8_0 already", "true").contains("false"));
-        let reason = "it embeds texts; make an `Embedder`";
-        let error = Core::Unsupported { what: "generation with this model", reason };
-        assert_eq!(text(&error), "generation with this model is not supported: it embeds texts");
     }
 }
