@@ -50,9 +50,9 @@ impl Tree {
         Ok(Self { files })
     }
 
-    /// The hand-written Rust files of the workspace's packages.
+    /// The hand-written Rust files of the workspace's packages and of `fuzz/`.
     fn rust(&self) -> impl Iterator<Item = &SourceFile> {
-        let packages = ["crates/", "xtask/", "examples/", "benches/"];
+        let packages = ["crates/", "xtask/", "examples/", "benches/", "fuzz/"];
         let ours = move |file: &&SourceFile| packages.iter().any(|folder| file.path.starts_with(folder));
         self.files.iter().filter(ours).filter(|file| file.path.ends_with(".rs"))
     }

@@ -4,7 +4,8 @@ mod chunk;
 mod convert;
 mod decode;
 mod encode;
-mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod loudness;
 mod options;
 mod pcm;

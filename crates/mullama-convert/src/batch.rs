@@ -17,7 +17,9 @@ use rayon::prelude::*;
 use crate::audio::AudioConverter;
 use crate::config::ConversionConfig;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::image;
+use crate::job::guarded;
 
 pub use self::plan::{BatchJob, TargetFormat};
 pub use self::report::{BatchReport, ConversionProgress, FileOutcome, FileReport, FileResult};
@@ -66,8 +68,8 @@ impl BatchConverter {
         self
     }
 
-    /// Whether a file is skipped whose target is there and not older than the file itself. It is not looked into: made with
-    /// another configuration it stays as it is. Default: no.
+    /// Whether a file is skipped whose target is there, not older than the file itself, and begins as its format does. It is
+    /// not looked into any further: made with another configuration it stays as it is. Default: no.
     pub const fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
@@ -101,6 +103,8 @@ impl BatchConverter {
             .map_err(|error| Error::Stream { action: "start threads for", source: io::Error::other(error) })?;
         let watch = Watch::new(jobs, start, &progress);
         let clashes = plan::clashes(jobs);
+        // What an earlier run of this batch left when it was killed lies in the same folders.
+        plan::folders(jobs).into_iter().for_each(file::remove_stale);
         let one = |(index, job): (usize, &BatchJob)| {
             let result = self.one(job, clashes.get(&index).copied(), stop, &watch);
             watch.ended(job, &result);
@@ -136,10 +140,10 @@ impl BatchConverter {
         } else if let Some(first) = clash {
             let error = Error::SameTarget { first: first.to_owned(), path: job.output.clone() };
             FileOutcome::Failed { error }
-        } else if self.resume && is_done(job) {
+        } else if self.resume && is_done(job, self.target) {
             FileOutcome::Skipped
         } else {
-            match image::guarded("a file", || self.convert(job, stop, watch)) {
+            match guarded(|| "a file".to_owned(), || self.convert(job, stop, watch)) {
                 Ok(report) => FileOutcome::Converted { report: Box::new(report) },
                 Err(Error::Cancelled) => FileOutcome::Stopped,
                 Err(error) => FileOutcome::Failed { error },
@@ -184,13 +188,11 @@ impl BatchConverter {
     }
 }
 
-/// Whether the target is there and not older than its source.
-fn is_done(job: &BatchJob) -> bool {
+/// Whether the target is there, not older than its source, and begins like a file of its format.
+fn is_done(job: &BatchJob, target: TargetFormat) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
-    match (modified(&job.input), modified(&job.output)) {
-        (Ok(input), Ok(output)) => output >= input,
-        _ => false,
-    }
+    let (Ok(input), Ok(output)) = (modified(&job.input), modified(&job.output)) else { return false };
+    output >= input && file::head(&job.output).is_ok_and(|head| target.begins(&head))
 }
 
 /// How far all threads are.

@@ -1,21 +1,22 @@
 //! Pictures: every format into every other.
 
 mod convert;
-mod converter;
 mod decode;
+mod describe;
 mod encode;
 mod exif;
-mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod metadata;
 mod options;
+mod pipeline;
 mod pixels;
 mod report;
 mod resize;
 mod structure;
 
-pub(crate) use self::convert::guarded;
-pub(crate) use self::converter::file_to_file;
-pub use self::converter::{ConvertedImage, ImageConverter};
+pub(crate) use self::convert::file_to_file;
+pub use self::convert::{ConvertedImage, ImageConverter};
 pub use self::options::{
     Chroma, Color, Effort, FitMode, ImageFormatType, ImageOptions, Resize, ResizeFilter, SixteenBit, WebpMode,
 };

@@ -5,7 +5,13 @@ mod audio;
 mod batch;
 mod config;
 mod error;
+mod file;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod image;
+mod job;
+mod metadata;
+mod pairs;
 mod streaming;
 
 pub use self::audio::{
@@ -22,4 +28,5 @@ pub use self::image::{
     Chroma, Color, ConvertedImage, DropReason, Effort, FitMode, ImageConverter, ImageFormatType, ImageInfo,
     ImageOptions, ImageReport, ImageWarning, Metadata, PixelColor, Resize, ResizeFilter, SixteenBit, WebpMode,
 };
+pub use self::metadata::{AudioTags, MetadataItem, TagPicture};
 pub use self::streaming::{ConvertedStream, StreamItem, StreamingConverter};

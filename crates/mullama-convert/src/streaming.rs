@@ -4,7 +4,6 @@ mod bridge;
 
 use std::io;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,6 +18,7 @@ use crate::audio::stream as audio;
 use crate::audio::{AudioFormatType, ClipPolicy};
 use crate::config::ConversionConfig;
 use crate::error::{Error, Result};
+use crate::job::guarded;
 
 /// Converts streams.
 ///
@@ -100,9 +100,7 @@ impl StreamingConverter {
         tokio::task::spawn_blocking(move || {
             let writer = ChunkWriter::new(chunks.clone(), chunk);
             let job = || audio::convert(PieceReader::new(received), writer, from, to, &config);
-            let done = catch_unwind(AssertUnwindSafe(job))
-                .unwrap_or_else(|panic| Err(audio::panicked("a stream".to_owned(), panic.as_ref())));
-            match done {
+            match guarded(|| "a stream".to_owned(), job) {
                 // Nobody listens any more.
                 Ok(()) | Err(Error::Cancelled) => {}
                 Err(error) => drop(chunks.blocking_send(Err(error))),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mullama::convert::{
-    BatchConverter, BatchReport, ConversionConfig, ConversionProgress, Damaged, FileOutcome, FileResult, Resize,
-    StopButton, TargetFormat, WebpMode,
+    AudioFormatType, BatchConverter, BatchReport, ConversionConfig, ConversionProgress, Damaged, FileOutcome,
+    FileResult, ImageFormatType, Resize, StopButton, TargetFormat, WebpMode,
 };
 
 use crate::cli::convert::Convert;
@@ -58,6 +58,9 @@ pub(crate) fn run(args: &Convert, ui: &Ui) -> Result<()> {
 
 /// The configuration that the flags ask for.
 fn config(args: &Convert) -> Result<ConversionConfig> {
+    if let Some(flag) = meaningless(args) {
+        return Err(Error::usage(format!("{flag} says nothing about {}", args.to), ""));
+    }
     let mut config = ConversionConfig::new().overwrite(args.force);
     if args.accept_damaged {
         config = config.damaged(Damaged::Accept);
@@ -91,6 +94,38 @@ fn config(args: &Convert) -> Result<ConversionConfig> {
     config.image.effort = picture.effort.unwrap_or_default();
     config.image.background = picture.background.unwrap_or_default();
     Ok(config)
+}
+
+/// A flag that the target has no use for: whoever gives it expects something else.
+fn meaningless(args: &Convert) -> Option<&'static str> {
+    use AudioFormatType::{AAC, FLAC, M4A, MP3, OGG, OPUS, WAV};
+    let sound = match args.to {
+        TargetFormat::Audio(format) => Some(format),
+        _ => None,
+    };
+    let picture = match args.to {
+        TargetFormat::Image(format) => Some(format),
+        _ => None,
+    };
+    let lossy = matches!(picture, Some(ImageFormatType::JPEG | ImageFormatType::WEBP));
+    let webp = picture == Some(ImageFormatType::WEBP);
+    let (asked, told) = (&args.sound, &args.picture);
+    let flags = [
+        ("--rate", asked.rate.is_some(), sound.is_some()),
+        ("--channels", asked.channels.is_some(), sound.is_some()),
+        ("--loudness", asked.loudness.is_some(), sound.is_some()),
+        ("--bits", asked.bits.is_some(), matches!(sound, Some(WAV | FLAC))),
+        ("--bitrate", asked.bitrate.is_some(), matches!(sound, Some(MP3 | AAC | M4A | OPUS))),
+        ("--quality", args.quality.is_some(), sound == Some(OGG) || lossy),
+        ("--width", told.width.is_some(), picture.is_some()),
+        ("--height", told.height.is_some(), picture.is_some()),
+        ("--fit", told.fit.is_some(), picture.is_some()),
+        ("--effort", told.effort.is_some(), picture.is_some()),
+        ("--lossless", told.lossless, webp),
+        ("--lossy", told.lossy, webp),
+        ("--background", told.background.is_some(), picture == Some(ImageFormatType::JPEG)),
+    ];
+    flags.into_iter().find(|(_, given, useful)| *given && !useful).map(|(flag, ..)| flag)
 }
 
 /// The quality of pictures: a whole number.

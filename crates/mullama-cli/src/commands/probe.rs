@@ -15,7 +15,7 @@ pub(crate) fn run(args: &Probe, ui: &Ui) -> Result<()> {
     let mut output = Output::lock();
     let mut failed: Vec<Error> = Vec::new();
     for (index, path) in args.files.iter().enumerate() {
-        match probe(path) {
+        match probe(path, ui) {
             Ok(found) if args.json => output.json(&found)?,
             Ok(found) => {
                 if index > 0 {
@@ -41,22 +41,31 @@ pub(crate) fn run(args: &Probe, ui: &Ui) -> Result<()> {
 }
 
 /// What a file holds, by its content.
-fn probe(path: &Path) -> Result<Map<String, Value>> {
+fn probe(path: &Path, ui: &Ui) -> Result<Map<String, Value>> {
     let config = ConversionConfig::new();
-    let info = if begins_like_a_picture(path) {
-        let info = ImageConverter::new().probe_blocking(path, &config).map_err(Error::Convert)?;
-        ("image", serde_json::to_value(info))
-    } else {
-        let info = AudioConverter::new().probe_blocking(path, &config).map_err(Error::Convert)?;
-        ("audio", serde_json::to_value(info))
-    };
-    let (media, Ok(Value::Object(info))) = info else {
-        return Err(Error::usage(format!("`{}` holds numbers that are no JSON", path.display()), ""));
-    };
     let mut found = Map::new();
     found.insert("file".to_owned(), path.display().to_string().into());
-    found.insert("media".to_owned(), media.into());
+    let (info, tags, pictures) = if begins_like_a_picture(path) {
+        found.insert("media".to_owned(), "image".into());
+        let converter = ImageConverter::new();
+        let info = converter.probe_blocking(path, &config).map_err(Error::Convert)?;
+        (serde_json::to_value(info), converter.metadata_blocking(path, &config).map_err(Error::Convert)?, None)
+    } else {
+        found.insert("media".to_owned(), "audio".into());
+        let converter = AudioConverter::new();
+        let info = converter.probe_blocking(path, &config).map_err(Error::Convert)?;
+        let tags = converter.tags_blocking(path, &config).map_err(Error::Convert)?;
+        if let Some(problem) = tags.problem {
+            ui.notice(&format!("note: {}: tags cannot be read: {problem}", path.display()));
+        }
+        (serde_json::to_value(info), tags.items, Some(tags.pictures))
+    };
+    let Ok(Value::Object(info)) = info else {
+        return Err(Error::usage(format!("`{}` holds numbers that are no JSON", path.display()), ""));
+    };
     found.extend(info);
+    found.insert("tags".to_owned(), serde_json::json!(tags));
+    found.extend(pictures.map(|pictures| ("pictures".to_owned(), serde_json::json!(pictures))));
     Ok(found)
 }
 
@@ -72,8 +81,9 @@ fn begins_like_a_picture(path: &Path) -> bool {
 }
 
 fn table(output: &mut Output, found: &Map<String, Value>) -> Result<()> {
-    let rows: Vec<_> = found
+    let mut rows: Vec<_> = found
         .iter()
+        .filter(|(key, _)| !matches!(&***key, "tags" | "pictures"))
         .map(|(key, value)| {
             let text = match value {
                 Value::Null => "-".to_owned(),
@@ -88,6 +98,17 @@ fn table(output: &mut Output, found: &Map<String, Value>) -> Result<()> {
             vec![key.replace('_', " "), text]
         })
         .collect();
+    let list = |key: &str| found.get(key).and_then(Value::as_array).into_iter().flatten();
+    let text = |item: &Value, key: &str| item[key].as_str().map_or(String::new(), |text| one_line(text, WIDTH));
+    // Set in, so that a tag that is called like a number above is told from it.
+    rows.extend(list("tags").map(|tag| vec![format!("  {}", text(tag, "name").replace('_', " ")), text(tag, "value")]));
+    rows.extend(list("pictures").map(|picture| {
+        let size = human_bytes(picture["bytes"].as_u64().unwrap_or(0));
+        vec![
+            format!("  {}", text(picture, "kind").replace('_', " ")),
+            format!("{}, {size}", text(picture, "media_type")),
+        ]
+    }));
     output.table(&["", ""], &[], &rows)
 }
 

@@ -136,6 +136,13 @@ fn flags_reach_the_pictures() {
     assert_eq!((&found["width"], &found["height"], &found["format"]), (&32.into(), &24.into(), &"jpeg".into()));
     run(&["convert", input, "--to", "jpg", "--quality", "60.5", "--force"]).fails(2, "whole number");
     run(&["convert", input, "--to", "jpg", "--fit", "cover", "--force"]).fails(2, "--fit");
+    for (to, flag, value) in [("png", "--quality", "3"), ("png", "--rate", "8000"), ("bmp", "--background", "ffffff")] {
+        run(&["convert", input, "--to", to, flag, value]).fails(2, "says nothing about");
+    }
+    let sound = album.path().join("in/talk.wav");
+    for (to, flag, value) in [("flac", "--bitrate", "128"), ("mp3", "--bits", "16"), ("wav", "--width", "3")] {
+        run(&["convert", sound.to_str().unwrap(), "--to", to, flag, value]).fails(2, flag);
+    }
 }
 
 #[test]
@@ -145,6 +152,15 @@ fn probe_tells_sound_from_pictures_by_their_content() {
     let found = run(&["probe", "--json", sound.to_str().unwrap()]).json();
     let told = ["media", "sample_rate", "channels", "frames"].map(|key| found[key].clone());
     assert_eq!(serde_json::Value::from(told.to_vec()), serde_json::json!(["audio", 8_000, 1, 8_000]));
+    // A title, in the chunk that WAV files have it in.
+    let mut titled = wav();
+    titled.extend_from_slice(b"LIST\x12\0\0\0INFOINAM\x06\0\0\0A talk");
+    let talk = album.path().join("in/titled.wav");
+    fs::write(&talk, titled).unwrap();
+    let found = run(&["probe", "--json", talk.to_str().unwrap()]).json();
+    assert_eq!(found["tags"], serde_json::json!([{ "name": "title", "value": "A talk" }]));
+    let table = run(&["probe", talk.to_str().unwrap()]).ok();
+    assert!(table.lines().any(|line| line.split_whitespace().eq(["title", "A", "talk"])), "{table}");
     let lying = album.path().join("in/picture.wav");
     fs::write(&lying, bmp(64, 48)).unwrap();
     let table = run(&["probe", lying.to_str().unwrap()]).ok();

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use mullama_core::AudioBuffer;
 
 use self::whole::Input;
-pub(crate) use self::whole::panicked;
 use super::options::AudioFormatType;
 use super::pipeline::AudioProgress;
 use super::report::{AudioInfo, AudioReport};
 use crate::config::ConversionConfig;
 use crate::error::{Error, Result};
+use crate::job::on_pool;
+use crate::metadata::AudioTags;
 
 /// Converts sound between WAV, FLAC, MP3, AAC, M4A, OGG Vorbis and Opus; reads AIFF, CAF, Matroska, ALAC and more.
 ///
@@ -226,6 +227,27 @@ impl AudioConverter {
         whole::probe(&Input::File(input.as_ref()), config)
     }
 
+    /// The tags of a file, and the pictures among them. What cannot be read is told in
+    /// [`AudioTags::problem`], as it is no reason to leave the sound alone.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the file cannot be read.
+    pub fn tags_blocking(&self, input: impl AsRef<Path>, config: &ConversionConfig) -> Result<AudioTags> {
+        whole::tags(input.as_ref(), config)
+    }
+
+    /// As [`AudioConverter::tags_blocking`], on tokio's pool of blocking threads.
+    ///
+    /// # Errors
+    /// As [`AudioConverter::tags_blocking`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the work to end by itself; it takes milliseconds.
+    pub async fn tags(&self, input: impl AsRef<Path>, config: ConversionConfig) -> Result<AudioTags> {
+        let input = input.as_ref().to_owned();
+        on_pool(move |_| whole::tags(&input, &config)).await
+    }
+
     /// As [`AudioConverter::probe_blocking`], on tokio's pool of blocking threads.
     ///
     /// # Errors
@@ -279,33 +301,4 @@ impl AsRef<[u8]> for ConvertedAudio {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
-}
-
-/// Tells work on the pool that nobody waits for it any more.
-#[derive(Debug, Clone, Default)]
-struct Stop(std::sync::Arc<std::sync::atomic::AtomicBool>);
-
-impl Stop {
-    fn flow(&self) -> ControlFlow<()> {
-        if self.0.load(std::sync::atomic::Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
-/// Sets the flag when a future is dropped.
-struct StopOnDrop(Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.0.store(true, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-async fn on_pool<T: Send + 'static>(work: impl FnOnce(Stop) -> Result<T> + Send + 'static) -> Result<T> {
-    let stop = Stop::default();
-    let _guard = StopOnDrop(stop.clone());
-    tokio::task::spawn_blocking(move || work(stop)).await.map_err(|_| Error::RuntimeGone)?
 }

@@ -54,6 +54,8 @@ pub(crate) struct Facts {
     /// Frames that the file announces, perhaps by a guess.
     pub(crate) guessed: Option<u64>,
     pub(crate) bytes: u64,
+    /// Whether the file holds nothing beside this sound: no picture track, no second language.
+    pub(crate) alone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +190,8 @@ impl Decoder {
                     if self.facts.codec.lossless && self.damaged == Damaged::Refuse {
                         return Err(self.corrupt(problem));
                     }
+                    // What a decoder left in it may be of another rate.
+                    block.clear();
                     block.resize(self.health.usual);
                     if self.health.usual > 0 {
                         return Ok(true);
@@ -199,8 +203,8 @@ impl Decoder {
 
     /// Goes on with the next of several files in one, as Ogg allows them.
     fn next_link(&mut self) -> Result<()> {
-        let (track, codec) = open::link(self.demuxer.as_ref(), &self.facts)?;
-        (self.track, self.codec) = (track, codec);
+        let link = open::link(self.demuxer.as_ref(), &self.facts)?;
+        (self.track, self.codec, self.skip) = (link.track, link.codec, link.skip);
         self.health.next = None;
         // The length that was announced was that of the first.
         self.facts.announced = None;

@@ -1,6 +1,7 @@
 //! Samples into files: what each format can hold, and the traits that every encoder hides behind.
 
 mod aac;
+mod blocks;
 mod flac;
 mod mp3;
 mod mp4;

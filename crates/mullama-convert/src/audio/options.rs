@@ -79,6 +79,24 @@ impl AudioFormatType {
         })
     }
 
+    /// Whether a file of this format may begin with these bytes, 36 or more of them.
+    pub(crate) fn begins(self, head: &[u8]) -> bool {
+        match (self, head) {
+            (Self::WAV, [b'R', b'I', b'F', b'F', ..] | [b'R', b'F', b'6', b'4', ..]) => {
+                head.get(8..12) == Some(b"WAVE")
+            }
+            (Self::FLAC, [b'f', b'L', b'a', b'C', ..]) | (Self::MP3 | Self::AAC, [b'I', b'D', b'3', ..]) => true,
+            // Layer III; ADTS has 0 in the bits of the layer.
+            (Self::MP3, [0xff, second, ..]) => second & 0xe6 == 0xe2,
+            (Self::AAC, [0xff, second, ..]) => second & 0xf6 == 0xf0,
+            (Self::M4A, [_, _, _, _, b'f', b't', b'y', b'p', ..]) => true,
+            // The first packet lies behind a page's header of 28 bytes.
+            (Self::OGG, [b'O', b'g', b'g', b'S', ..]) => head.get(28..35) == Some(b"\x01vorbis"),
+            (Self::OPUS, [b'O', b'g', b'g', b'S', ..]) => head.get(28..36) == Some(b"OpusHead"),
+            _ => false,
+        }
+    }
+
     /// Whether decoding gives back the samples that were encoded.
     #[must_use]
     pub const fn is_lossless(self) -> bool {

@@ -84,12 +84,17 @@ pub(crate) fn measure(
     source: &mut dyn BlockSource,
     target: &Target,
     config: &ConversionConfig,
+    progress: &mut dyn FnMut(AudioProgress) -> ControlFlow<()>,
 ) -> Result<(f32, Option<AudioWarning>)> {
     let mut stages = Stages::new(source.facts().spec, target, 1.0, config.damaged)?;
     let mut meter = Meter::new(target.spec, &config.audio)?;
     let mut block = Samples::Float(Vec::new());
     while source.next_block(&mut block)? {
         meter.push(stages.run(&block)?)?;
+        // Nothing of the source is done yet, but it may be given up.
+        if progress(AudioProgress { frames: 0, of: source.facts().guessed }).is_break() {
+            return Err(Error::Cancelled);
+        }
     }
     meter.push(stages.finish()?)?;
     meter.gain(&config.audio)

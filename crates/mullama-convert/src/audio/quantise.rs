@@ -9,7 +9,8 @@ pub(crate) struct Quantiser {
     lowest: f32,
     highest: f32,
     dither: bool,
-    noise: u64,
+    /// Samples that got noise so far: the noise follows from the sample's number.
+    drawn: u32,
     clipped: u64,
 }
 
@@ -19,14 +20,7 @@ impl Quantiser {
         let scale = (1u64 << (bits - 1)) as f32;
         // The largest f32 below 2^31 is 2^31 - 128: beyond 24 bits the top is what a float can say.
         let highest = if bits > 24 { scale - 128.0 } else { scale - 1.0 };
-        Self {
-            scale,
-            lowest: -scale,
-            highest,
-            dither: dither == Dither::Tpdf && bits <= 16,
-            noise: 0x9e37_79b9_7f4a_7c15,
-            clipped: 0,
-        }
+        Self { scale, lowest: -scale, highest, dither: dither == Dither::Tpdf && bits <= 16, drawn: 0, clipped: 0 }
     }
 
     /// Samples beyond full scale so far.
@@ -34,32 +28,59 @@ impl Quantiser {
         self.clipped
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "clamped to the depth before")]
     pub(crate) fn run(&mut self, input: &[f32], output: &mut Vec<i32>) {
-        output.clear();
-        output.reserve(input.len());
-        for sample in input {
-            let scaled = sample * self.scale;
-            // Full scale itself has no positive integer; that is rounding, not clipping.
-            if scaled > self.scale || scaled < self.lowest {
-                self.clipped += 1;
-            }
-            let noise = if self.dither { self.triangle() } else { 0.0 };
-            output.push((scaled + noise).round_ties_even().clamp(self.lowest, self.highest) as i32);
+        output.resize(input.len(), 0);
+        // Two loops that the compiler can make wide.
+        if self.dither {
+            let drawn = self.drawn;
+            self.each(input, output, |scaled, index| scaled + triangle(drawn.wrapping_add(index)));
+            self.drawn = self.drawn.wrapping_add(low(input.len()));
+        } else {
+            self.each(input, output, |scaled, _| scaled);
         }
     }
 
-    /// Triangular noise in -1.0..1.0 steps: two uniform numbers from one draw of xorshift64*.
-    #[expect(clippy::cast_precision_loss, reason = "24 bits fit into an f32")]
-    fn triangle(&mut self) -> f32 {
-        self.noise ^= self.noise >> 12;
-        self.noise ^= self.noise << 25;
-        self.noise ^= self.noise >> 27;
-        let drawn = self.noise.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        let uniform = |bits: u64| (bits & 0xff_ffff) as f32 / 16_777_216.0;
-        uniform(drawn >> 40) - uniform(drawn >> 12)
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to the depth before")]
+    #[inline(always)]
+    fn each(&mut self, input: &[f32], output: &mut [i32], noisy: impl Fn(f32, u32) -> f32) {
+        let (scale, lowest, highest) = (self.scale, self.lowest, self.highest);
+        let mut index = 0u32;
+        // In pieces, so that 32 bits count what is clipped.
+        for (input, output) in input.chunks(PIECE).zip(output.chunks_mut(PIECE)) {
+            let mut clipped = 0u32;
+            for (at, (sample, out)) in (0..).zip(input.iter().zip(output)) {
+                let scaled = sample * scale;
+                // Full scale itself has no positive integer; that is rounding, not clipping.
+                clipped += u32::from(scaled > scale) | u32::from(scaled < lowest);
+                *out = noisy(scaled, index.wrapping_add(at)).round_ties_even().clamp(lowest, highest) as i32;
+            }
+            index = index.wrapping_add(low(input.len()));
+            self.clipped += u64::from(clipped);
+        }
     }
 }
+
+/// Triangular noise in -1.0..1.0 steps: two uniform numbers of 16 bits from the hash of the sample's number.
+#[expect(clippy::cast_precision_loss, reason = "16 bits fit into an f32")]
+#[inline(always)]
+fn triangle(number: u32) -> f32 {
+    // "lowbias32" of Chris Wellons' hash prospector: each bit in flips half of those out.
+    let mut hash = number ^ (number >> 16);
+    hash = hash.wrapping_mul(0x7feb_352d);
+    hash ^= hash >> 15;
+    hash = hash.wrapping_mul(0x846c_a68b);
+    hash ^= hash >> 16;
+    let (one, other) = ((hash >> 16).cast_signed(), (hash & 0xffff).cast_signed());
+    (one - other) as f32 / 65_536.0
+}
+
+/// A length as the counter of samples has it.
+#[expect(clippy::cast_possible_truncation, reason = "the counter wraps")]
+fn low(length: usize) -> u32 {
+    length as u32
+}
+
+const PIECE: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,5 @@
 //! Where bytes come from: files, memory, streams. Sizes are checked before anything is read.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -8,9 +7,10 @@ use bytes::Bytes;
 use symphonia::core::io::MediaSource;
 
 use super::decode::edit::{self, TrackEdit};
-use super::wave::{self, WaveTail};
+use super::wave::{self, Rf64, WaveTail};
 use crate::config::Limits;
 use crate::error::{Error, Result};
+use crate::file::{self, HEAD};
 
 /// Something that sound is read from.
 pub(crate) struct Source {
@@ -29,15 +29,10 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn file(path: &Path, limits: &Limits) -> Result<Self> {
-        let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed("open"))?;
-        let metadata = file.metadata().map_err(failed("read"))?;
-        if !metadata.is_file() {
-            return Err(failed("read")(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
-        }
-        let mut source = Self::seekable(&mut file, metadata.len(), limits, failed("read"))?;
+        let (mut file, len) = file::open(path)?;
+        let mut source = Self::seekable(&mut file, len, limits, file::failed("read", path))?;
         source.extension = path.extension().and_then(|name| name.to_str()).map(str::to_ascii_lowercase);
-        source.media = Box::new(file);
+        source.media = source.whole(file);
         Ok(source)
     }
 
@@ -45,7 +40,7 @@ impl Source {
         let len = bytes.len() as u64;
         let mut cursor = Cursor::new(bytes);
         let mut source = Self::seekable(&mut cursor, len, limits, |source| Error::Stream { action: "read", source })?;
-        source.media = Box::new(cursor);
+        source.media = source.whole(cursor);
         Ok(source)
     }
 
@@ -62,6 +57,9 @@ impl Source {
         }
         if head.get(4..8) == Some(b"ftyp") {
             return Err(Error::NotStreamable { format: "M4A", problem: "its index may lie at its end" });
+        }
+        if head.starts_with(b"RF64") {
+            return Err(Error::NotStreamable { format: "RF64", problem: "chunks may lie behind its sound" });
         }
         let media = Forward {
             reader: Cursor::new(head.clone()).chain(reader),
@@ -81,6 +79,14 @@ impl Source {
     /// The same, so that it seems impossible to go back: a demuxer then does not look for an end that may be damaged.
     pub(crate) fn forward(self) -> Self {
         Self { media: Box::new(Forward { reader: self.media, left: u64::MAX, limit: u64::MAX }), ..self }
+    }
+
+    /// What the demuxer reads of a file.
+    fn whole(&self, file: impl MediaSource + 'static) -> Box<dyn MediaSource> {
+        match self.tail.long {
+            Some(sound) => Box::new(Rf64::new(file, sound)),
+            None => Box::new(file),
+        }
     }
 
     fn seekable<R: Read + Seek>(
@@ -150,6 +156,3 @@ impl<R: Read + Send + Sync> MediaSource for Forward<R> {
         None
     }
 }
-
-/// Bytes of a file's beginning that are kept to tell what it is.
-const HEAD: usize = 64;

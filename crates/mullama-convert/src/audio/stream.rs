@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 
-pub(crate) use super::convert::panicked;
 use super::decode::Decoder;
 use super::encode::Target;
 use super::options::AudioFormatType;

@@ -7,21 +7,27 @@ use std::path::Path;
 
 use bytes::Bytes;
 use lofty::config::{ParseOptions, WriteOptions};
+use lofty::file::FileType;
+use lofty::flac::FlacFile;
 use lofty::ogg::tag::VorbisComments;
+use lofty::ogg::{OpusFile, VorbisFile};
 use lofty::picture::PictureInformation;
-use lofty::prelude::{ItemKey, TagExt as _, TaggedFileExt as _};
+use lofty::prelude::{AudioFile as _, ItemKey, SplitTag as _, TagExt as _, TaggedFileExt as _};
 use lofty::probe::Probe;
-use lofty::tag::{Tag, TagType};
+use lofty::tag::{ItemValue, Tag, TagItem, TagType};
 
 use super::options::AudioFormatType;
 use super::report::AudioWarning;
 use crate::config::Limits;
 use crate::error::{Error, Result};
+use crate::metadata::{MetadataItem, TagPicture, snake_case};
 
 /// The tags of a file, as its own format names them.
 #[derive(Default)]
 pub(crate) struct Tags {
     tag: Option<Tag>,
+    /// Vorbis comments that no other kind of tag has a name for.
+    own: Vec<(String, String)>,
 }
 
 impl Tags {
@@ -38,16 +44,19 @@ impl Tags {
         Self::read(Cursor::new(bytes.clone()), limits)
     }
 
-    fn read<R: Read + Seek>(reader: R, limits: &Limits) -> (Self, Option<AudioWarning>) {
+    fn read<R: Read + Seek>(mut reader: R, limits: &Limits) -> (Self, Option<AudioWarning>) {
         let unreadable = |problem: String| (Self::default(), Some(AudioWarning::UnreadableTags { problem }));
+        let mut first = [0; 4];
+        let read = reader.read_exact(&mut first).and_then(|()| reader.rewind());
+        if read.is_ok() && first == *b"RF64" {
+            return unreadable("those of RF64 are not read".to_owned());
+        }
         let options = ParseOptions::new().read_properties(false);
-        let probe = match Probe::new(reader).options(options).guess_file_type() {
+        let probe = match Probe::new(&mut reader).options(options).guess_file_type() {
             Ok(probe) => probe,
             Err(error) => return unreadable(error.to_string()),
         };
-        if probe.file_type().is_none() {
-            return (Self::default(), None);
-        }
+        let Some(kind) = probe.file_type() else { return (Self::default(), None) };
         let file = match probe.read() {
             Ok(file) => file,
             Err(error) => return unreadable(error.to_string()),
@@ -72,7 +81,35 @@ impl Tags {
         if bytes as u64 > limits.max_metadata_bytes {
             return unreadable(format!("pictures of {bytes} bytes are more than {}", limits.max_metadata_bytes));
         }
-        (Self { tag: Some(tag) }, None)
+        let own = reader.rewind().map_or(Vec::new(), |()| own_comments(&mut reader, kind, options));
+        (Self { tag: Some(tag), own }, None)
+    }
+
+    /// What they say, each under one name for all formats.
+    pub(crate) fn items(&self) -> Vec<MetadataItem> {
+        let items = self.tag.iter().flat_map(Tag::items);
+        items
+            .map(|item| {
+                let value = match item.value() {
+                    ItemValue::Text(text) | ItemValue::Locator(text) => text.clone(),
+                    ItemValue::Binary(bytes) => format!("{} bytes", bytes.len()),
+                };
+                MetadataItem::new(name(item.key()), value)
+            })
+            .chain(self.own.iter().map(|(key, value)| MetadataItem::new(key.to_ascii_lowercase(), value)))
+            .collect()
+    }
+
+    /// The pictures among them.
+    pub(crate) fn pictures(&self) -> Vec<TagPicture> {
+        let pictures = self.tag.iter().flat_map(Tag::pictures);
+        pictures
+            .map(|picture| TagPicture {
+                kind: snake_case(&format!("{:?}", picture.pic_type())),
+                media_type: picture.mime_type().map_or(String::new(), ToString::to_string),
+                bytes: picture.data().len() as u64,
+            })
+            .collect()
     }
 
     /// What the target cannot hold.
@@ -84,9 +121,12 @@ impl Tags {
         };
         let Some(tag) = &self.tag else { return Vec::new() };
         let mut target = Tag::new(kind);
+        let own = self.own.iter().filter(|_| kind != TagType::VorbisComments);
         tag.items()
-            .filter(|item| !target.push((*item).clone()))
-            .map(|item| AudioWarning::DroppedTag { key: format!("{:?}", item.key()) })
+            .filter(|item| !put(&mut target, item))
+            .map(|item| name(item.key()))
+            .chain(own.map(|(key, _)| key.to_ascii_lowercase()))
+            .map(|key| AudioWarning::DroppedTag { key })
             .collect()
     }
 
@@ -121,11 +161,11 @@ impl Tags {
 
     /// Metadata blocks of FLAC: their kinds and contents.
     pub(crate) fn flac(&self) -> Result<Vec<(u8, Vec<u8>)>> {
-        let Some(tag) = self.mapped(TagType::VorbisComments) else { return Ok(Vec::new()) };
+        let Some(tag) = self.comments() else { return Ok(Vec::new()) };
         let mut comments = VorbisComments::default();
         comments.set_vendor(VENDOR.to_owned());
-        for (key, value) in VorbisComments::from(without_pictures(&tag)).items() {
-            comments.push(key.to_owned(), value.to_owned());
+        for (key, value) in self.texts(&tag) {
+            comments.push(key, value);
         }
         let mut content = Vec::new();
         comments.dump_to(&mut content, options()).map_err(unwritable)?;
@@ -137,15 +177,26 @@ impl Tags {
 
     /// Comments of Vorbis and Opus, pictures among them.
     pub(crate) fn vorbis(&self) -> Vec<(String, String)> {
-        let Some(tag) = self.mapped(TagType::VorbisComments) else { return Vec::new() };
-        let comments = VorbisComments::from(without_pictures(&tag));
-        let texts = comments.items().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let Some(tag) = self.comments() else { return Vec::new() };
+        let texts = self.texts(&tag);
         let pictures = tag.pictures().iter().filter_map(|picture| {
             let information = PictureInformation::from_picture(picture).unwrap_or_default();
             let text = String::from_utf8(picture.as_flac_bytes(information, true)).ok()?;
             Some(("METADATA_BLOCK_PICTURE".to_owned(), text))
         });
-        texts.chain(pictures).collect()
+        texts.into_iter().chain(pictures).collect()
+    }
+
+    /// The tags as Vorbis comments name them; `None` if nothing is said.
+    fn comments(&self) -> Option<Tag> {
+        let empty = || (!self.own.is_empty()).then(|| Tag::new(TagType::VorbisComments));
+        self.mapped(TagType::VorbisComments).or_else(empty)
+    }
+
+    fn texts(&self, tag: &Tag) -> Vec<(String, String)> {
+        let comments = VorbisComments::from(without_pictures(tag));
+        let known = comments.items().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        known.chain(self.own.iter().cloned()).collect()
     }
 
     fn dump(&self, kind: TagType) -> Result<Vec<u8>> {
@@ -161,13 +212,47 @@ impl Tags {
         let source = self.tag.as_ref()?;
         let mut tag = Tag::new(kind);
         for item in source.items() {
-            tag.push(item.clone());
+            put(&mut tag, item);
         }
         if kind != TagType::RiffInfo {
             source.pictures().iter().for_each(|picture| tag.push_picture(picture.clone()));
         }
         (tag.item_count() > 0 || tag.picture_count() > 0).then_some(tag)
     }
+}
+
+/// Puts an item into a tag. `false` if that has no name for it.
+fn put(tag: &mut Tag, item: &TagItem) -> bool {
+    // Some have a name for one of these only, and mean both.
+    let whole = || item.value().text().is_some_and(|text| text.parse::<u32>().is_ok());
+    let other = match item.key() {
+        ItemKey::Label => Some(ItemKey::Publisher),
+        ItemKey::Publisher => Some(ItemKey::Label),
+        ItemKey::Lyrics => Some(ItemKey::UnsyncLyrics),
+        ItemKey::UnsyncLyrics => Some(ItemKey::Lyrics),
+        ItemKey::IntegerBpm => Some(ItemKey::Bpm),
+        ItemKey::Bpm if whole() => Some(ItemKey::IntegerBpm),
+        _ => None,
+    };
+    tag.push(item.clone()) || other.is_some_and(|key| tag.push(TagItem::new(key, item.value().clone())))
+}
+
+/// The comments of FLAC, Vorbis and Opus that have names of their own.
+fn own_comments<R: Read + Seek>(reader: &mut R, kind: FileType, options: ParseOptions) -> Vec<(String, String)> {
+    let comments = match kind {
+        FileType::Flac => FlacFile::read_from(reader, options).ok().and_then(|file| file.vorbis_comments().cloned()),
+        FileType::Vorbis => VorbisFile::read_from(reader, options).ok().map(|file| file.vorbis_comments().clone()),
+        FileType::Opus => OpusFile::read_from(reader, options).ok().map(|file| file.vorbis_comments().clone()),
+        _ => None,
+    };
+    let own = comments.map(|comments| comments.split_tag().0);
+    own.map_or(Vec::new(), |own| own.items().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
+/// The name of a tag, as Vorbis comments have it where they do.
+pub(crate) fn name(key: ItemKey) -> String {
+    let known = key.map_key(TagType::VorbisComments).map(str::to_ascii_lowercase);
+    known.unwrap_or_else(|| snake_case(&format!("{key:?}")))
 }
 
 fn without_pictures(tag: &Tag) -> Tag {

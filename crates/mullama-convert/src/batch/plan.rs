@@ -1,6 +1,6 @@
 //! Which files become which.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -30,6 +30,14 @@ impl TargetFormat {
         match self {
             Self::Audio(format) => format.extension(),
             Self::Image(format) => format.extension(),
+        }
+    }
+
+    /// Whether a file of this format may begin with these bytes.
+    pub(super) fn begins(self, head: &[u8]) -> bool {
+        match self {
+            Self::Audio(format) => format.begins(head),
+            Self::Image(format) => ImageFormatType::from_content(head) == Some(format),
         }
     }
 
@@ -105,6 +113,12 @@ impl BatchConverter {
         };
         inputs.into_iter().map(Into::into).map(job).collect()
     }
+}
+
+/// The folders that the targets lie in.
+pub(super) fn folders(jobs: &[BatchJob]) -> BTreeSet<&Path> {
+    let folders = jobs.iter().filter_map(|job| job.output.parent());
+    folders.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).collect()
 }
 
 /// Jobs whose target an earlier one has, with the source of that one.

@@ -112,6 +112,14 @@ impl<'a> Exif<'a> {
         }
     }
 
+    /// The fraction at this place of a list; one below the line that is 0 is none.
+    pub(super) fn ratio(&self, entry: &Entry, index: usize) -> Option<(u32, u32)> {
+        let at = entry.value.start + index * 8;
+        let is_one = entry.kind == 5 && at + 8 <= entry.value.end;
+        let (over, under) = is_one.then(|| Some((self.u32(at)?, self.u32(at + 4)?))).flatten()?;
+        (under > 0).then_some((over, under))
+    }
+
     fn pointer(&self, entries: &[Entry], pointer: u16) -> Option<usize> {
         let entry = entries.iter().find(|entry| entry.tag == pointer)?;
         usize::try_from(self.number(entry)?).ok()

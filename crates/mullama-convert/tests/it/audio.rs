@@ -7,6 +7,7 @@
 
 mod api;
 mod bad;
+mod edges;
 mod memory;
 mod read;
 mod streams;

@@ -8,4 +8,5 @@
 
 mod audio;
 mod batch;
+mod found;
 mod image;

@@ -11,7 +11,6 @@ use lofty::prelude::TaggedFileExt as _;
 use super::whole::{Input, Progress};
 use crate::audio::decode::{Facts, Units};
 use crate::audio::encode::{AdtsUnits, Target, UnitWriter};
-use crate::audio::file::{self, Partial, failed};
 use crate::audio::options::AudioFormatType;
 use crate::audio::pcm::Samples;
 use crate::audio::pipeline::{self, AudioProgress, BlockSource};
@@ -20,6 +19,7 @@ use crate::audio::sink::Sink;
 use crate::audio::source::Source;
 use crate::config::{ConversionConfig, Damaged, MetadataPolicy};
 use crate::error::{Error, Result};
+use crate::file::{Partial, failed};
 
 /// What is copied, and where to.
 #[derive(Clone, Copy)]
@@ -50,10 +50,10 @@ pub(super) fn shortcut(facts: &Facts, target: &Target, config: &ConversionConfig
         return None;
     }
     match (facts.format?, target.format) {
-        (from, to) if from == to => Some(Shortcut::Copy),
-        (AudioFormatType::AAC, AudioFormatType::M4A) | (AudioFormatType::M4A, AudioFormatType::AAC) => {
-            Some(Shortcut::Remux)
-        }
+        (from, to) if from == to && facts.alone => Some(Shortcut::Copy),
+        // What lies beside the sound of an MP4, such as its pictures, stays behind.
+        (AudioFormatType::AAC | AudioFormatType::M4A, AudioFormatType::M4A)
+        | (AudioFormatType::M4A, AudioFormatType::AAC) => Some(Shortcut::Remux),
         _ => None,
     }
 }
@@ -139,15 +139,20 @@ fn remux(
         AudioFormatType::M4A => UnitWriter::m4a(target.spec, units.config(), &tags, Sink::file(partial.handle()?))?,
         _ => UnitWriter::adts(AdtsUnits::new(target.spec)?, &tags, Sink::file(partial.handle()?))?,
     };
-    let mut coded = 0;
+    let mut coded: u64 = 0;
     while let Some(unit) = units.next_unit()? {
         writer.put(&unit)?;
         coded += 1024;
     }
     // ADTS plays all that is coded; so does the M4A that comes from it.
-    let sink = writer.finish(coded)?;
+    let edited = input.format == Some(AudioFormatType::M4A);
+    let sink = if edited { writer.finish(units.skip(), input.frames) } else { writer.finish(0, coded) }?;
     let surplus = coded.saturating_sub(input.frames);
     if target.format == AudioFormatType::AAC && surplus > 0 {
+        // More than priming and padding: the edit list cuts off sound that must not be heard.
+        if surplus > MAX_SURPLUS {
+            return Ok(None);
+        }
         warnings.push(AudioWarning::InexactLength { frames: surplus });
     }
     let bytes = sink.written();
@@ -157,18 +162,21 @@ fn remux(
 
 /// Takes all tags out of a file.
 fn strip(path: &Path) -> Result<()> {
-    let failed = |error: lofty::error::FileEncodingError| Error::Tags { action: "remove", source: Box::new(error) };
+    let unwritable = |error: lofty::error::FileEncodingError| Error::Tags { action: "remove", source: Box::new(error) };
     let options = ParseOptions::new().read_properties(false);
     // By its content: the file has no name of its own yet.
-    let mut handle = File::options().read(true).write(true).open(path).map_err(file::failed("open", path))?;
+    let mut handle = File::options().read(true).write(true).open(path).map_err(failed("open", path))?;
     let probe = lofty::probe::Probe::new(BufReader::new(&handle)).options(options).guess_file_type();
     let Ok(Ok(tagged)) = probe.map(lofty::probe::Probe::read) else {
         // What lofty cannot read has no tags that a player could show.
         return Ok(());
     };
     for tag in tagged.tags() {
-        handle.rewind().map_err(file::failed("read", path))?;
-        tag.tag_type().remove_from(&mut handle, WriteOptions::default()).map_err(failed)?;
+        handle.rewind().map_err(failed("read", path))?;
+        tag.tag_type().remove_from(&mut handle, WriteOptions::default()).map_err(unwritable)?;
     }
     Ok(())
 }
+
+/// Frames of priming and padding that encoders leave: 2112 and less than a packet.
+const MAX_SURPLUS: u64 = 4096;

@@ -2,37 +2,15 @@
 
 use std::path::Path;
 
-use super::{AudioConverter, ConvertedAudio, Input, on_pool, whole};
+use super::{AudioConverter, ConvertedAudio, Input, whole};
 use crate::audio::options::AudioFormatType;
 use crate::config::ConversionConfig;
 use crate::error::{Error, Result};
-
-/// Writes one method for each pair.
-macro_rules! pairs {
-    ($($name:ident: $from:ident => $to:ident;)*) => {
-        impl AudioConverter {
-            $(
-                #[doc = concat!("Converts a file that must be ", stringify!($from), " into ", stringify!($to), " in memory.")]
-                ///
-                /// # Errors
-                /// [`Error::InvalidParameter`] if the file is of another format, else as
-                /// [`AudioConverter::load_and_convert_with`].
-                ///
-                /// # Cancel safety
-                /// Dropping the future stops the work.
-                pub async fn $name(
-                    &self,
-                    input: impl AsRef<Path>,
-                    config: ConversionConfig,
-                ) -> Result<ConvertedAudio> {
-                    pair(input.as_ref(), AudioFormatType::$from, AudioFormatType::$to, config).await
-                }
-            )*
-        }
-    };
-}
+use crate::job::on_pool;
+use crate::pairs::pairs;
 
 pairs! {
+    AudioConverter, AudioFormatType => ConvertedAudio, pair;
     mp3_to_wav: MP3 => WAV;
     mp3_to_flac: MP3 => FLAC;
     mp3_to_ogg: MP3 => OGG;

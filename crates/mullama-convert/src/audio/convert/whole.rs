@@ -1,9 +1,7 @@
 //! Whole files: opened, perhaps listened to, converted or copied, put in place.
 
-use std::any::Any;
 use std::io::Seek as _;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,7 +11,6 @@ use mullama_core::AudioBuffer;
 use super::{ConvertedAudio, copy};
 use crate::audio::decode::{Codec, Decoder, Facts};
 use crate::audio::encode::Target;
-use crate::audio::file::{Partial, failed, refuse_same};
 use crate::audio::options::AudioFormatType;
 use crate::audio::pcm::{MAX_CHANNELS, Samples, Spec};
 use crate::audio::pipeline::{self, AudioProgress, BlockSource, Outcome, Plan};
@@ -24,6 +21,9 @@ use crate::audio::stages::Stages;
 use crate::audio::tags::Tags;
 use crate::config::{ConversionConfig, MetadataPolicy};
 use crate::error::{Error, Result};
+use crate::file::{self, Partial, check_target, failed};
+use crate::job;
+use crate::metadata::AudioTags;
 
 pub(super) type Progress<'a> = &'a mut dyn FnMut(AudioProgress) -> ControlFlow<()>;
 
@@ -66,6 +66,19 @@ pub(super) fn probe(input: &Input<'_>, config: &ConversionConfig) -> Result<Audi
     guarded(input, || Ok(input.open(config)?.info()))
 }
 
+pub(super) fn tags(path: &Path, config: &ConversionConfig) -> Result<AudioTags> {
+    drop(file::open(path)?);
+    let input = Input::File(path);
+    guarded(&input, || {
+        let (tags, unreadable) = Tags::file(path, &config.limits);
+        let problem = unreadable.map(|warning| match warning {
+            AudioWarning::UnreadableTags { problem } => problem,
+            other => other.to_string(),
+        });
+        Ok(AudioTags { items: tags.items(), pictures: tags.pictures(), problem })
+    })
+}
+
 pub(super) fn to_file(
     input: &Path,
     output: &Path,
@@ -73,7 +86,7 @@ pub(super) fn to_file(
     config: &ConversionConfig,
     progress: Progress<'_>,
 ) -> Result<AudioReport> {
-    refuse_same(input, output)?;
+    check_target(input, output, config.existing)?;
     let source = Input::File(input);
     let started = Instant::now();
     // What cannot be read must not even touch the target's folder.
@@ -126,7 +139,7 @@ pub(super) fn samples(input: &Input<'_>, config: &ConversionConfig, progress: Pr
         let facts = source.facts().clone();
         let target = Target::plan(AudioFormatType::WAV, &facts, &config.audio)?;
         let gain = if pipeline::listens(config) {
-            pipeline::measure(input.open(config)?.as_mut(), &target, config)?.0
+            pipeline::measure(input.open(config)?.as_mut(), &target, config, progress)?.0
         } else {
             1.0
         };
@@ -170,7 +183,7 @@ fn converted<'a>(
     let target = Target::plan(format, source.facts(), &config.audio)?;
     let (tags, unreadable) = input.tags(config);
     let (gain, limited) = if pipeline::listens(config) {
-        pipeline::measure(input.open(config)?.as_mut(), &target, config)?
+        pipeline::measure(input.open(config)?.as_mut(), &target, config, progress)?
     } else {
         (1.0, None)
     };
@@ -210,6 +223,7 @@ impl<'a> Memory<'a> {
             announced: frames,
             guessed: frames,
             bytes: size_of_val(buffer.samples.as_slice()) as u64,
+            alone: true,
         };
         Ok(Self { buffer, facts, at: 0 })
     }
@@ -248,12 +262,6 @@ impl BlockSource for Memory<'_> {
 }
 
 /// Runs a job so that a codec that panics ends the job and nothing else.
-fn guarded<T>(input: &Input<'_>, job: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|panic| Err(panicked(input.name(), panic.as_ref())))
-}
-
-pub(crate) fn panicked(what: String, panic: &(dyn Any + Send)) -> Error {
-    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::Panicked { what, message: message.unwrap_or_else(|| "no message".to_owned()) }
+fn guarded<T>(input: &Input<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    job::guarded(|| input.name(), work)
 }

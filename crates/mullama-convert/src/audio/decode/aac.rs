@@ -35,10 +35,7 @@ impl PacketDecoder for AacDecoder {
         let decoded = self.decoder.decode_au(&packet.data, |frame| {
             let channels = frame.planar.len();
             spec = u16::try_from(channels).ok().map(|channels| Spec { rate: frame.sample_rate, channels });
-            out.reserve(frame.samples * channels);
-            for at in 0..frame.samples {
-                out.extend(frame.planar.iter().map(|plane| plane[at]));
-            }
+            interleave(frame.planar, frame.samples, out);
             Ok(())
         });
         if let Err(error) = decoded {
@@ -47,6 +44,30 @@ impl PacketDecoder for AacDecoder {
             return Err(Damage(error.to_string()));
         }
         Ok(spec)
+    }
+}
+
+/// Appends planes of `frames` samples.
+fn interleave(planes: &[&[f32]], frames: usize, out: &mut Vec<f32>) {
+    let start = out.len();
+    out.resize(start + frames * planes.len(), 0.0);
+    let out = &mut out[start..];
+    match planes {
+        [one] => out.copy_from_slice(&one[..frames]),
+        [left, right] => {
+            for (frame, (left, right)) in out.as_chunks_mut::<2>().0.iter_mut().zip(left.iter().zip(*right)) {
+                *frame = [*left, *right];
+            }
+        }
+        planes => {
+            for (index, plane) in planes.iter().enumerate() {
+                out.iter_mut()
+                    .skip(index)
+                    .step_by(planes.len())
+                    .zip(*plane)
+                    .for_each(|(place, sample)| *place = *sample);
+            }
+        }
     }
 }
 

@@ -41,7 +41,6 @@ impl Decoder {
 
         let exact = codec::is_exact(&codec);
         let mut this = Self {
-            demuxer,
             track: track.id,
             codec: decoder,
             facts: Facts {
@@ -52,6 +51,7 @@ impl Decoder {
                 announced: None,
                 guessed: None,
                 bytes: source.bytes.unwrap_or(0),
+                alone: demuxer.tracks().len() == 1,
             },
             first: None,
             skip: 0,
@@ -63,6 +63,7 @@ impl Decoder {
             warnings: Vec::new(),
             open_ended: false,
             finished: false,
+            demuxer,
         };
         this.first_block(exact, params).map_err(|error| match (error, track.num_frames) {
             (Error::NoAudioFrames, Some(expected)) if expected > 0 => {
@@ -83,7 +84,11 @@ impl Decoder {
         // A WAV that came through a pipe cannot know its length.
         let frame = u64::from(this.facts.spec.channels) * u64::from(codec.bits.unwrap_or(8).div_ceil(8));
         let streamed = |frames: u64| container == "wave" && frames.saturating_mul(frame) >= STREAMED - frame;
-        if source.tail.unknown_length || this.facts.announced.is_some_and(streamed) {
+        if let Some(sound) = source.tail.long.filter(|_| frame > 0) {
+            (this.facts.announced, this.facts.guessed) = (Some(sound.bytes / frame), Some(sound.bytes / frame));
+        }
+        let streamed = source.bytes.is_none() && this.facts.announced.is_some_and(streamed);
+        if source.tail.unknown_length || streamed {
             (this.facts.announced, this.facts.guessed) = (None, None);
             this.warnings.push(AudioWarning::UnknownLength);
             this.open_ended = true;
@@ -205,15 +210,25 @@ pub(super) fn demux(
     Ok((demuxer, track))
 }
 
+/// The next link of a chained file.
+pub(super) struct Link {
+    pub(super) track: u32,
+    pub(super) codec: Box<dyn PacketDecoder>,
+    /// Frames to drop before the first that counts.
+    pub(super) skip: u64,
+}
+
 /// The track and decoder of the next link of a chained file.
-pub(super) fn link(demuxer: &dyn FormatReader, facts: &Facts) -> Result<(u32, Box<dyn PacketDecoder>)> {
+pub(super) fn link(demuxer: &dyn FormatReader, facts: &Facts) -> Result<Link> {
     let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?;
-    let (codec, decoder) = codec::make(audio(track)?, &Wish { gapless: true, adts: false })?;
+    let params = audio(track)?;
+    let (codec, decoder) = codec::make(params, &Wish { gapless: true, adts: false })?;
     if codec.name != facts.codec.name {
         let problem = format!("the codec changes from {} to {}", facts.codec.name, codec.name);
         return Err(Error::Corrupt { format: "Ogg", problem });
     }
-    Ok((track.id, decoder))
+    let head = (codec.name == "Opus").then(|| Head::parse(params)).flatten();
+    Ok(Link { track: track.id, codec: decoder, skip: head.map_or(0, |head| head.pre_skip.into()) })
 }
 
 /// An error of reading: ours where we made it, else the system's.

@@ -86,6 +86,10 @@ impl PacketDecoder for OpusPackets {
             return Ok(None);
         }
         let channels = usize::from(self.channels);
+        if channels <= 2 {
+            out.extend(self.buffer[..frames * channels].iter().map(|sample| sample * self.gain));
+            return Ok(Some(Spec { rate: 48_000, channels: self.channels }));
+        }
         let order = vorbis_order(self.channels);
         out.resize(frames * channels, 0.0);
         let (from, to) = (self.buffer.chunks_exact(channels), out.chunks_exact_mut(channels));

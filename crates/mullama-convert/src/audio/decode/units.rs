@@ -14,6 +14,7 @@ pub(crate) struct Units {
     demuxer: Box<dyn FormatReader>,
     track: u32,
     config: Vec<u8>,
+    skip: u64,
 }
 
 impl Units {
@@ -28,14 +29,21 @@ impl Units {
             Some(config) => config.to_vec(),
             None => aac::from_header(params)?,
         };
-        // Five bits: the audio object type, 2 for LC. Two bytes: nothing is announced beyond it.
-        let plain = matches!(config.as_slice(), [first, _] if first >> 3 == 2);
-        Ok(plain.then_some(Self { demuxer, track: track.id, config }))
+        // Five bits: the audio object type, 2 for LC. Nothing may follow but that there is no extension (HE-AAC).
+        let plain = matches!(config.as_slice(), [first, _] | [first, _, 0x56, 0xe5, 0] if first >> 3 == 2);
+        let edit = source.edits.iter().find(|edit| edit.track == track.id);
+        let skip = edit.map_or(0, |edit| edit.frames(spec.rate, track.duration.map(|ticks| ticks.get())).0);
+        Ok(plain.then_some(Self { demuxer, track: track.id, config, skip }))
     }
 
     /// The `AudioSpecificConfig`.
     pub(crate) fn config(&self) -> &[u8] {
         &self.config
+    }
+
+    /// Frames before the sound, where a list of edits says so.
+    pub(crate) fn skip(&self) -> u64 {
+        self.skip
     }
 
     pub(crate) fn next_unit(&mut self) -> Result<Option<Box<[u8]>>> {

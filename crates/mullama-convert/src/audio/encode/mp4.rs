@@ -58,12 +58,30 @@ impl Mp4 {
     pub(super) fn finish(mut self, priming: u64, frames: u64) -> Result<Sink> {
         let end = self.sink.written();
         self.sink.patch(self.mdat_at + 8, &(end - self.mdat_at).to_be_bytes())?;
-        let moov = self.moov(priming, frames)?;
-        self.sink.put(&moov)?;
+        let tags = self.meta();
+        let head = self.moov(priming, frames, tags.len() as u64)?;
+        self.sink.put(&head)?;
+        // The two long tables go out piece by piece: ten hours have six megabytes of them.
+        let mut piece = Vec::with_capacity(PIECE);
+        for sizes in self.sizes.chunks(PIECE / 4) {
+            piece.clear();
+            sizes.iter().for_each(|size| piece.extend_from_slice(&u32::from(*size).to_be_bytes()));
+            self.sink.put(&piece)?;
+        }
+        let count = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
+        self.sink.put(&head_of(b"co64", 8 + self.chunks.len() as u64 * 8)?)?;
+        self.sink.put(&[&[0; 4][..], &count.to_be_bytes()].concat())?;
+        for chunks in self.chunks.chunks(PIECE / 8) {
+            piece.clear();
+            chunks.iter().for_each(|at| piece.extend_from_slice(&at.to_be_bytes()));
+            self.sink.put(&piece)?;
+        }
+        self.sink.put(&tags)?;
         Ok(self.sink)
     }
 
-    fn moov(&self, priming: u64, frames: u64) -> Result<Vec<u8>> {
+    /// The `moov` box up to the table of sizes; `tags` bytes follow the tables.
+    fn moov(&self, priming: u64, frames: u64, tags: u64) -> Result<Vec<u8>> {
         let coded = self.sizes.len() as u64 * 1024;
         // Movie and track tick with the sample rate: every length is whole. Version 1 of the boxes has 64 bits for them.
         let scale = self.spec.rate.to_be_bytes();
@@ -97,20 +115,26 @@ impl Mp4 {
 
         let hdlr = b"\0\0\0\0\0\0\0\0soun\0\0\0\0\0\0\0\0\0\0\0\0sound\0";
         let dref = [&b"\0\0\0\0\0\0\0\x01"[..], &atom(b"url ", b"\0\0\0\x01")].concat();
-        let minf =
-            [atom(b"smhd", &[0; 8]), atom(b"dinf", &atom(b"dref", &dref)), atom(b"stbl", &self.stbl()?)].concat();
-        let mdia = [atom(b"mdhd", &mdhd), atom(b"hdlr", hdlr), atom(b"minf", &minf)].concat();
-        let trak = [atom(b"tkhd", &tkhd), atom(b"edts", &atom(b"elst", &elst)), atom(b"mdia", &mdia)].concat();
-        let mut moov = [atom(b"mvhd", &mvhd), atom(b"trak", &trak)].concat();
-        if !self.tags.is_empty() {
-            let handler = atom(b"hdlr", b"\0\0\0\0\0\0\0\0mdirappl\0\0\0\0\0\0\0\0\0");
-            let meta = [&b"\0\0\0\0"[..], &handler, &self.tags].concat();
-            moov.extend_from_slice(&atom(b"udta", &atom(b"meta", &meta)));
-        }
-        Ok(atom(b"moov", &moov))
+        let tables = self.sizes.len() as u64 * 4 + 16 + self.chunks.len() as u64 * 8;
+        let dinf = atom(b"dinf", &atom(b"dref", &dref));
+        let minf = open(b"minf", &[atom(b"smhd", &[0; 8]), dinf, self.stbl(tables)?].concat(), tables)?;
+        let mdia = open(b"mdia", &[atom(b"mdhd", &mdhd), atom(b"hdlr", hdlr), minf].concat(), tables)?;
+        let edts = atom(b"edts", &atom(b"elst", &elst));
+        let trak = open(b"trak", &[atom(b"tkhd", &tkhd), edts, mdia].concat(), tables)?;
+        open(b"moov", &[atom(b"mvhd", &mvhd), trak].concat(), tables + tags)
     }
 
-    fn stbl(&self) -> Result<Vec<u8>> {
+    /// The box of tags, empty if there are none.
+    fn meta(&self) -> Vec<u8> {
+        if self.tags.is_empty() {
+            return Vec::new();
+        }
+        let handler = atom(b"hdlr", b"\0\0\0\0\0\0\0\0mdirappl\0\0\0\0\0\0\0\0\0");
+        atom(b"udta", &atom(b"meta", &[&b"\0\0\0\0"[..], &handler, &self.tags].concat()))
+    }
+
+    /// The `stbl` box up to the table of sizes; `tables` bytes of tables follow.
+    fn stbl(&self, tables: u64) -> Result<Vec<u8>> {
         let count = u32::try_from(self.sizes.len()).map_err(|_| Error::TooLarge {
             what: "the sound",
             value: self.sizes.len() as u64,
@@ -130,30 +154,17 @@ impl Mp4 {
         if rest > 0 {
             runs.push((whole + 1, rest));
         }
-        let mut stsc = vec![0, 0, 0, 0, 0, 0, 0, if runs.len() == 2 { 2 } else { 1 }];
+        let mut stsc = vec![0, 0, 0, 0, 0, 0, 0, u8::try_from(runs.len()).unwrap_or(0)];
         for (first, units) in runs {
             for value in [first, units, 1] {
                 stsc.extend_from_slice(&value.to_be_bytes());
             }
         }
 
-        let mut stsz = vec![0; 8];
-        stsz.extend_from_slice(&count.to_be_bytes());
-        self.sizes.iter().for_each(|size| stsz.extend_from_slice(&u32::from(*size).to_be_bytes()));
-
-        let mut co64 = vec![0; 4];
-        co64.extend_from_slice(&u32::try_from(self.chunks.len()).unwrap_or(u32::MAX).to_be_bytes());
-        self.chunks.iter().for_each(|at| co64.extend_from_slice(&at.to_be_bytes()));
-
+        let stsz = [&[0; 8][..], &count.to_be_bytes()].concat();
         let stsd = [&b"\0\0\0\0\0\0\0\x01"[..], &atom(b"mp4a", &self.mp4a())].concat();
-        Ok([
-            atom(b"stsd", &stsd),
-            atom(b"stts", &stts),
-            atom(b"stsc", &stsc),
-            atom(b"stsz", &stsz),
-            atom(b"co64", &co64),
-        ]
-        .concat())
+        let stsz = open(b"stsz", &stsz, self.sizes.len() as u64 * 4)?;
+        open(b"stbl", &[atom(b"stsd", &stsd), atom(b"stts", &stts), atom(b"stsc", &stsc), stsz].concat(), tables)
     }
 
     /// The sample entry with the decoder's configuration (ISO/IEC 14496-14, 5.6; 14496-1, 7.2.6).
@@ -183,6 +194,20 @@ impl Mp4 {
     }
 }
 
+/// A box's beginning: its header and this much of its content; `more` bytes follow.
+fn open(name: &[u8; 4], content: &[u8], more: u64) -> Result<Vec<u8>> {
+    Ok([&head_of(name, content.len() as u64 + more)?[..], content].concat())
+}
+
+/// The header of a box with this many bytes of content.
+fn head_of(name: &[u8; 4], content: u64) -> Result<Vec<u8>> {
+    let limit = u32::MAX.into();
+    let too_large = || Error::TooLarge { what: "the index of the sound", value: content, limit, unit: "bytes" };
+    let size = u32::try_from(content + 8).map_err(|_| too_large())?;
+    Ok([&size.to_be_bytes()[..], name].concat())
+}
+
+/// A whole small box.
 fn atom(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let size = u32::try_from(content.len() + 8).unwrap_or(u32::MAX);
     [&size.to_be_bytes()[..], name, content].concat()
@@ -200,3 +225,6 @@ const MATRIX: &[u8] = b"\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0
 
 /// Units in a chunk: about half a second.
 const CHUNK: usize = 24;
+
+/// Bytes of a table that are written at once.
+const PIECE: usize = 64 << 10;

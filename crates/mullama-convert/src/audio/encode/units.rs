@@ -51,11 +51,11 @@ impl UnitWriter {
         }
     }
 
-    /// Ends the file; all of its `frames` are heard.
-    pub(crate) fn finish(self, frames: u64) -> Result<Sink> {
+    /// Ends the file. `frames` are heard behind `priming` others, where the container can say so.
+    pub(crate) fn finish(self, priming: u64, frames: u64) -> Result<Sink> {
         match self {
             Self::Adts(_, sink) => Ok(sink),
-            Self::M4a(mp4) => mp4.finish(0, frames),
+            Self::M4a(mp4) => mp4.finish(priming, frames),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::num::{NonZeroU8, NonZeroU32};
 
 use vorbis_rs::{VorbisBitrateManagementStrategy, VorbisEncoder, VorbisEncoderBuilder};
 
+use super::blocks::Blocks;
 use super::{Encoded, FloatEncoder, Target, failed};
 use crate::audio::options::AudioFormatType;
 use crate::audio::pcm::{deinterleave, vorbis_order};
@@ -12,11 +13,14 @@ use crate::audio::tags::Tags;
 use crate::error::{Error, Result};
 
 pub(super) struct Vorbis {
+    blocks: Blocks<f32>,
+    stream: Stream,
+}
+
+struct Stream {
     encoder: VorbisEncoder<Sink>,
     order: &'static [usize],
     planes: Vec<Vec<f32>>,
-    /// Samples of a block that is not full: blocks of one size, so that no caller's pieces can change the bytes.
-    waiting: Vec<f32>,
 }
 
 impl Vorbis {
@@ -35,40 +39,30 @@ impl Vorbis {
         for (key, value) in tags.vorbis() {
             builder.comment_tag(key, value).map_err(encode)?;
         }
-        Ok(Self {
-            encoder: builder.build().map_err(encode)?,
-            order: vorbis_order(channels),
-            planes: vec![Vec::new(); usize::from(channels)],
-            waiting: Vec::new(),
-        })
+        let order = vorbis_order(channels);
+        let planes = vec![Vec::new(); order.len()];
+        let stream = Stream { encoder: builder.build().map_err(encode)?, order, planes };
+        Ok(Self { blocks: Blocks::new(BLOCK * order.len()), stream })
     }
+}
 
-    fn block(&mut self) -> Result<()> {
-        deinterleave(&self.waiting, self.order, &mut self.planes);
-        self.waiting.clear();
+impl Stream {
+    fn block(&mut self, samples: &[f32]) -> Result<()> {
+        deinterleave(samples, self.order, &mut self.planes);
         self.encoder.encode_audio_block(&self.planes).map_err(|error| failed(AudioFormatType::OGG, error))
     }
 }
 
 impl FloatEncoder for Vorbis {
-    fn write(&mut self, mut samples: &[f32]) -> Result<()> {
-        let full = BLOCK * self.order.len();
-        while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(full - self.waiting.len()));
-            self.waiting.extend_from_slice(now);
-            samples = later;
-            if self.waiting.len() == full {
-                self.block()?;
-            }
-        }
-        Ok(())
+    fn write(&mut self, samples: &[f32]) -> Result<()> {
+        self.blocks.push(samples, |block| self.stream.block(block))
     }
 
     fn finish(mut self: Box<Self>) -> Result<Encoded> {
-        if !self.waiting.is_empty() {
-            self.block()?;
+        if !self.blocks.rest().is_empty() {
+            self.stream.block(self.blocks.rest())?;
         }
-        let sink = self.encoder.finish().map_err(|error| failed(AudioFormatType::OGG, error))?;
+        let sink = self.stream.encoder.finish().map_err(|error| failed(AudioFormatType::OGG, error))?;
         Ok(Encoded::exact(sink))
     }
 }

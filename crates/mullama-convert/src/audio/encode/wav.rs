@@ -1,5 +1,6 @@
 //! WAV: PCM of 8 to 32 bits and floats, RF64 beyond 4 GiB (EBU Tech 3306).
 
+use super::flac::low_bytes;
 use super::{Encoded, FloatEncoder, IntEncoder, Target};
 use crate::audio::options::BitDepth;
 use crate::audio::pcm::wave_mask;
@@ -155,11 +156,9 @@ impl IntEncoder for IntWav {
         match self.bits {
             // 8 bits are unsigned in WAV.
             BitDepth::Int8 => out.extend(samples.iter().map(|sample| sample.to_le_bytes()[0] ^ 0x80)),
-            BitDepth::Int16 => samples.iter().for_each(|sample| out.extend_from_slice(&sample.to_le_bytes()[..2])),
-            BitDepth::Int24 => samples.iter().for_each(|sample| out.extend_from_slice(&sample.to_le_bytes()[..3])),
-            BitDepth::Int32 | BitDepth::Float32 => {
-                samples.iter().for_each(|sample| out.extend_from_slice(&sample.to_le_bytes()));
-            }
+            BitDepth::Int16 => low_bytes::<2>(samples, out),
+            BitDepth::Int24 => low_bytes::<3>(samples, out),
+            BitDepth::Int32 | BitDepth::Float32 => low_bytes::<4>(samples, out),
         }
         self.frame.put()
     }
@@ -182,7 +181,7 @@ impl FloatWav {
 
 impl FloatEncoder for FloatWav {
     fn write(&mut self, samples: &[f32]) -> Result<()> {
-        samples.iter().for_each(|sample| self.frame.scratch.extend_from_slice(&sample.to_le_bytes()));
+        self.frame.scratch.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
         self.frame.put()
     }
 

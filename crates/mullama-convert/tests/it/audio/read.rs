@@ -131,6 +131,7 @@ fn he_aac_is_heard_at_its_true_rate() {
     let planes: Vec<Vec<f32>> = (0..2).map(|index| channel(&sound(44_100, 2, 100_000), 2, index)).collect();
     for (name, options) in [
         ("v1", syom::EncodeOptions::adts().with_he(true).with_bitrate_bps(64_000)),
+        ("v2", syom::EncodeOptions::adts().with_he_v2(true).with_bitrate_bps(32_000)),
         ("lc", syom::EncodeOptions::adts().with_bitrate_bps(128_000)),
     ] {
         let path = folder.path().join(format!("{name}.aac"));

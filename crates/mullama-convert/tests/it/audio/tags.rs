@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mullama_convert::{AudioFormatType, ConversionConfig, MetadataPolicy, Method};
+use mullama_convert::{AudioConverter, AudioFormatType, AudioWarning, ConversionConfig, MetadataPolicy, Method};
 
 use super::tools::{convert, ffmpeg, run, sound, wav};
 
@@ -30,7 +30,8 @@ fn tagged(folder: &Path) -> std::path::PathBuf {
     let tags =
         ["-metadata", &title, "-metadata", "artist=Ensemble", "-metadata", "album=Album", "-metadata", "track=7"];
     let more = ["-metadata", "genre=Jazz", "-metadata", "date=1999", "-disposition:v", "attached_pic", "-c:v", "copy"];
-    run("ffmpeg", &[&args[..], &tags, &more, &[path.to_str().unwrap()]].concat());
+    let cover = ["-metadata:s:v", "comment=Cover (front)"];
+    run("ffmpeg", &[&args[..], &tags, &more, &cover, &[path.to_str().unwrap()]].concat());
     path
 }
 
@@ -71,5 +72,148 @@ fn stripped_files_tell_nothing_and_are_not_encoded_anew() {
         if format != AudioFormatType::WAV {
             assert!(!probe(&other).0.contains("Ensemble"), "{format}");
         }
+    }
+}
+
+/// What a Vorbis comment is called, as FLAC files have it, and a value of its own for each.
+const NAMES: &[&str] = &[
+    "title",
+    "artist",
+    "album",
+    "albumartist",
+    "tracknumber",
+    "tracktotal",
+    "discnumber",
+    "disctotal",
+    "date",
+    "genre",
+    "composer",
+    "conductor",
+    "lyricist",
+    "performer",
+    "arranger",
+    "remixer",
+    "producer",
+    "engineer",
+    "comment",
+    "description",
+    "lyrics",
+    "language",
+    "mood",
+    "grouping",
+    "work",
+    "movementname",
+    "copyright",
+    "license",
+    "label",
+    "catalognumber",
+    "barcode",
+    "isrc",
+    "encodedby",
+    "bpm",
+    "initialkey",
+    "titlesort",
+    "artistsort",
+    "albumsort",
+    "composersort",
+    "compilation",
+    "originaldate",
+    "musicbrainz_trackid",
+    "replaygain_track_gain",
+    "a name of its own",
+];
+
+/// Numbers where numbers are expected, else words.
+fn value(name: &str) -> String {
+    match name {
+        "tracknumber" => "7",
+        "tracktotal" => "9",
+        "discnumber" => "3",
+        "disctotal" => "5",
+        "compilation" => "1",
+        "bpm" => "121",
+        "date" => "1999-05-17",
+        "originaldate" => "1987-03-12",
+        "language" => "deu",
+        "isrc" => "DEA629900017",
+        "replaygain_track_gain" => "-6.40 dB",
+        "musicbrainz_trackid" => "0f4d4be6-3bf4-4be4-b1a5-4f4b4a3c2d11",
+        name => return format!("Wert {name}"),
+    }
+    .to_owned()
+}
+
+/// The names of [`NAMES`] whose values a file has.
+fn held(path: &Path) -> Vec<&'static str> {
+    let tags = AudioConverter::new().tags_blocking(path, &ConversionConfig::default()).unwrap();
+    assert_eq!(tags.problem, None, "{}", path.display());
+    // By their values: the label of one format is the publisher of another.
+    let holds = |name: &str| tags.items.iter().any(|item| item.value == value(name));
+    let mut held: Vec<&str> = NAMES.iter().copied().filter(|name| holds(name)).collect();
+    held.extend((tags.pictures.len() == 1 && tags.pictures[0].media_type == "image/png").then_some("picture"));
+    held
+}
+
+#[test]
+fn the_table_in_the_docs_says_which_format_holds_which_tag() {
+    let folder = tempfile::tempdir().unwrap();
+    let flac = tagged(folder.path());
+    let mut args = vec!["--remove-all-tags".to_owned()];
+    args.extend(NAMES.iter().map(|name| format!("--set-tag={}={}", name.to_uppercase(), value(name))));
+    args.push(flac.to_str().unwrap().to_owned());
+    run("metaflac", &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let all = held(&flac);
+    assert_eq!(all.len(), NAMES.len() + 1, "{all:?}");
+
+    let path = |name: &str, format: AudioFormatType| folder.path().join(format!("{name}.{}", format.extension()));
+    let mut columns = Vec::new();
+    for format in AudioFormatType::ALL {
+        let output = path("one", format);
+        let report = convert(&flac, &output, &ConversionConfig::new()).unwrap();
+        let held = held(&output);
+        // What is not there is told, and nothing else.
+        for name in NAMES {
+            let dropped = report
+                .warnings
+                .iter()
+                .any(|warning| matches!(warning, AudioWarning::DroppedTag { key } if key == name));
+            assert_eq!(dropped, !held.contains(name), "{format}: {name}; {:?}", report.warnings);
+        }
+        // Another program finds the same.
+        let text = String::from_utf8_lossy(&run("exiftool", &["-a", "-G", output.to_str().unwrap()])).into_owned();
+        for name in held.iter().filter(|name| value(name).starts_with("Wert") && **name != "picture") {
+            assert!(text.contains(&value(name)), "{format}: exiftool finds no {name} in {text}");
+        }
+        columns.push((format, held));
+    }
+    // Every pair keeps what both hold.
+    for (from, before) in &columns {
+        for (to, able) in &columns {
+            let output = path("two", *to);
+            convert(&path("one", *from), &output, &ConversionConfig::new().overwrite(true)).unwrap();
+            let kept = held(&output);
+            for name in before.iter().filter(|name| able.contains(name)) {
+                assert!(kept.contains(name), "{from} to {to} loses {name}");
+            }
+        }
+    }
+
+    let mut table = String::from("| tag |");
+    columns.iter().for_each(|(format, _)| table += &format!(" {} |", format.extension()));
+    table += &format!("\n|---|{}\n", "---|".repeat(columns.len()));
+    for name in &all {
+        table += &format!("| {name} |");
+        columns.iter().for_each(|(_, held)| table += if held.contains(name) { " yes |" } else { " |" });
+        table.push('\n');
+    }
+    let (begin, end) = ("<!-- table of tags, written by a test -->\n", "<!-- end of the table -->");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sound.md");
+    let text = std::fs::read_to_string(&docs).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (written, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("WRITE_DOCS").is_some() {
+        std::fs::write(&docs, format!("{before}{begin}{table}{end}{after}")).unwrap();
+    } else {
+        assert!(written == table, "docs/sound.md is out of date; WRITE_DOCS=1 writes it:\n{table}");
     }
 }

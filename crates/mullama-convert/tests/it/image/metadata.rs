@@ -306,3 +306,41 @@ fn text_that_is_left_out_is_told() {
         assert!(report.warnings.iter().any(told), "{name}: {:?}", report.warnings);
     }
 }
+
+#[test]
+fn what_is_said_in_words_is_what_exiftool_reads() {
+    let scene = Scene::opaque();
+    let photo = photo(&scene);
+    let config = ConversionConfig::new();
+    let said = |path: &Path| {
+        let items = ImageConverter::new().metadata_blocking(path, &config).unwrap();
+        items.into_iter().map(|item| (item.name, item.value)).collect::<BTreeMap<_, _>>()
+    };
+    let profile = String::from_utf8(exiftool(&["-s3", "-ICC_Profile:ProfileDescription", text(&photo)])).unwrap();
+    let expected = [
+        ("description", "a test"),
+        ("make", "Maker"),
+        ("model", "Model 7"),
+        ("artist", "Zoë"),
+        ("taken", "2026:01:02 03:04:05"),
+        ("exposure_time", "1/250 s"),
+        ("aperture", "f/2.8"),
+        ("iso", "400"),
+        ("lens", "A lens with a long name"),
+        ("latitude", "52.500000"),
+        ("longitude", "13.400000"),
+        ("color_profile", profile.trim()),
+        ("title", "A title"),
+        ("creator", "Zoë"),
+        ("rating", "4"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(said(&photo), BTreeMap::from(expected));
+    for target in ["png", "webp", "tiff"] {
+        let other = scene.converted(&photo, &format!("said.{target}"), config);
+        assert_eq!(said(&other), said(&photo), "{target}");
+    }
+    exiftool(&["-q", "-overwrite_original", "-GPSLatitudeRef=S", "-ExposureTime=2.5", text(&photo)]);
+    let found = said(&photo);
+    assert_eq!((&*found["latitude"], &*found["exposure_time"]), ("-52.500000", "2.5 s"));
+}

@@ -1,0 +1,58 @@
+//! How much memory does a conversion take? The peak of a process of its own for each, for an hour of stereo and ten hours of
+//! mono, into each format and back into WAV.
+//!
+//! `cargo bench -p mullama-convert --bench memory` takes an hour and 10 GB of disk; with `-- --test` one and two minutes.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench fails where it unwraps, and prints what it found"
+)]
+
+use std::process::Command;
+
+use mullama_convert::{AudioConverter, AudioFormatType, ConversionConfig};
+
+/// What no conversion may pass.
+const LIMIT_KIB: u64 = 32 << 10;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, input, output] = &args[..]
+        && flag == "--one"
+    {
+        AudioConverter::new().convert_file_blocking(input, output, &ConversionConfig::new().overwrite(true)).unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        println!("{}", line.split_whitespace().nth(1).unwrap());
+        return;
+    }
+    let test = args.iter().any(|arg| arg == "--test");
+    let only = args.iter().find_map(|arg| arg.strip_prefix("--only="));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (seconds, channels) in if test { [(60, 2), (120, 1)] } else { [(3_600, 2), (36_000, 1)] } {
+        let tones = ["0.3*sin(440*2*PI*t)*sin(t)", "0.3*sin(443*2*PI*t)"][..channels].join("|");
+        let sound = format!("aevalsrc={tones}:s=44100:d={seconds}");
+        let wav = path("in.wav");
+        let args = ["-v", "error", "-y", "-f", "lavfi", "-i", &sound, "-c:a", "pcm_s16le", &wav];
+        assert!(Command::new("ffmpeg").args(args).status().unwrap().success());
+        println!("{seconds} s of 44.1 kHz with {channels} channels, peaks of resident memory in KiB:");
+        for format in AudioFormatType::ALL {
+            if only.is_some_and(|only| only != format.extension()) {
+                continue;
+            }
+            let (there, back) = (path(&format!("there.{}", format.extension())), path("back.wav"));
+            let peaks = [peak(&wav, &there), peak(&there, &back)];
+            println!("  {:<12} to it {:>6}, from it {:>6}", format.name(), peaks[0], peaks[1]);
+            assert!(peaks.iter().all(|peak| *peak < LIMIT_KIB), "{format}: {peaks:?} KiB");
+            [there, back].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+    }
+}
+
+fn peak(input: &str, output: &str) -> u64 {
+    let done = Command::new(std::env::current_exe().unwrap()).args(["--one", input, output]).output().unwrap();
+    assert!(done.status.success(), "{input} to {output}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap().trim().parse().unwrap()
+}

@@ -1,0 +1,147 @@
+//! Doors for the fuzz targets into the parsers and writers of sound.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+
+use super::decode::{Units, edit};
+use super::encode::{AdtsUnits, Encoder, Target, UnitWriter};
+use super::options::{AudioFormatType, BitDepth};
+use super::pcm::Spec;
+use super::sink::Sink;
+use super::source::Source;
+use super::tags::Tags;
+use super::wave;
+use crate::config::{ConversionConfig, Limits};
+use crate::fuzz::cursor;
+
+/// Edit lists of MP4.
+pub fn edit_lists(bytes: &[u8]) {
+    let (mut cursor, len) = cursor(bytes);
+    for edit in edit::read(&mut cursor, len).unwrap_or_default() {
+        for coded in [None, Some(0), Some(u64::MAX)] {
+            edit.frames(44_100, coded);
+        }
+    }
+}
+
+/// Chunks of WAV and RF64.
+pub fn wave_chunks(bytes: &[u8]) {
+    let (mut cursor, len) = cursor(bytes);
+    if let Ok(tail) = wave::tail(&mut cursor, len) {
+        assert!(tail.trailing <= len);
+    }
+}
+
+/// Tags of any format, read and written in all.
+pub fn tags(bytes: &[u8]) {
+    let (tags, _) = Tags::bytes(&Bytes::copy_from_slice(bytes), &Limits::default());
+    let (_, _) = (tags.items(), tags.pictures());
+    for format in AudioFormatType::ALL {
+        tags.dropped(format);
+    }
+    let _refused = (tags.id3(), tags.ilst(), tags.wave(), tags.flac(), tags.vorbis());
+}
+
+/// Units through our MP4 file come back as they were, under one length for each: the first byte of what is left.
+pub fn mp4_units(bytes: &[u8]) {
+    let spec = Spec { rate: 44_100, channels: 2 };
+    let sink = Sink::memory(u64::MAX);
+    let writer = UnitWriter::m4a(spec, &[0x12, 0x10], &Tags::default(), sink).expect("memory takes all");
+    through(bytes, writer, spec, |unit| unit.to_vec());
+}
+
+/// Units through ADTS come back as they were.
+pub fn adts_units(bytes: &[u8]) {
+    let spec = Spec { rate: 44_100, channels: 2 };
+    let units = AdtsUnits::new(spec).expect("ADTS takes CD sound");
+    let writer = UnitWriter::adts(units, &Tags::default(), Sink::memory(u64::MAX)).expect("memory takes all");
+    through(bytes, writer, spec, |unit| unit.to_vec());
+}
+
+fn through(mut bytes: &[u8], mut writer: UnitWriter, spec: Spec, expect: impl Fn(&[u8]) -> Vec<u8>) {
+    let adts = matches!(writer, UnitWriter::Adts(..));
+    let mut units = Vec::new();
+    while let [length, rest @ ..] = bytes {
+        let (unit, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        bytes = rest;
+        if !unit.is_empty() {
+            writer.put(unit).expect("units are short");
+            units.push(expect(unit));
+        }
+    }
+    // A demuxer of ADTS looks for several headers in a row.
+    if units.len() < 4 {
+        return;
+    }
+    let file = writer.finish(7, 1024 * units.len() as u64 - 7).and_then(Sink::finish).expect("memory takes all");
+    let source = Source::bytes(file.into(), &Limits::default()).expect("it is not empty");
+    let Ok(Some(mut read)) = Units::open(source, spec, &ConversionConfig::default()) else {
+        // Units may look like another format's beginning; in MP4 nothing stands before the marks.
+        assert!(adts, "our own MP4 file is not read");
+        return;
+    };
+    assert!(adts || read.skip() == 7);
+    let mut back = Vec::new();
+    while let Ok(Some(unit)) = read.next_unit() {
+        back.push(unit.to_vec());
+    }
+    assert!(adts || back == units, "other units came back");
+}
+
+/// Integers through WAV come back as they were.
+pub fn wave_samples(bytes: &[u8]) {
+    lossless(AudioFormatType::WAV, bytes);
+}
+
+/// Integers through our encoder of FLAC come back as they were.
+pub fn flac_samples(bytes: &[u8]) {
+    lossless(AudioFormatType::FLAC, bytes);
+}
+
+fn lossless(format: AudioFormatType, bytes: &[u8]) {
+    let [depth, narrow, bytes @ ..] = bytes else { return };
+    let (bits, wide) = match depth % 4 {
+        0 => (BitDepth::Int8, 24),
+        1 => (BitDepth::Int16, 16),
+        3 if format == AudioFormatType::WAV => (BitDepth::Int32, 0),
+        _ => (BitDepth::Int24, 8),
+    };
+    let channels = u16::from(depth >> 4) % 8 + 1;
+    // Quiet sound, and sound whose lowest bits are all zeros.
+    let (quiet, zeros) = (u32::from(narrow & 15), u32::from(narrow >> 4));
+    let sample =
+        |bytes: &[u8; 4]| (i32::from_le_bytes(*bytes) >> wide >> quiet) << zeros.min(32 - wide - 1) << wide >> wide;
+    let samples: Vec<i32> = bytes.as_chunks::<4>().0.iter().map(sample).collect();
+    let samples = &samples[..samples.len() / usize::from(channels) * usize::from(channels)];
+    if samples.is_empty() {
+        return;
+    }
+    let spec = Spec { rate: 48_000, channels };
+    let target = Target { format, spec, bits, bitrate: 0, quality: 0.0, frames: None };
+    let mut encoder = Encoder::new(&target, &Tags::default(), Sink::memory(u64::MAX)).expect("memory takes all");
+    let Encoder::Int(int) = &mut encoder else { unreachable!("these take integers") };
+    int.write(samples).expect("memory takes all");
+    let file = encoder.finish().and_then(|encoded| encoded.sink.finish()).expect("memory takes all");
+    let source = Source::bytes(file.into(), &Limits::default()).expect("it is not empty");
+    let mut decoder = super::decode::Decoder::open(source, &ConversionConfig::default()).expect("our own file is read");
+    let mut block = super::pcm::Samples::Int(Vec::new());
+    let mut back = Vec::new();
+    while decoder.next_block(&mut block).expect("our own file is whole") {
+        let super::pcm::Samples::Int(block) = &block else { unreachable!("these give integers") };
+        back.extend(block.iter().map(|sample| sample >> wide));
+    }
+    assert!(back == samples, "other samples came back");
+    assert!(decoder.take_warnings().is_empty(), "the checksum is wrong");
+}
+
+/// A stream of a format that the first byte chooses.
+pub fn stream(bytes: &[u8]) {
+    let [which, bytes @ ..] = bytes else { return };
+    let from = AudioFormatType::ALL[usize::from(*which) % AudioFormatType::ALL.len()];
+    let mut config = ConversionConfig::default();
+    config.limits.max_duration_s = 60;
+    config.limits.max_metadata_bytes = 1 << 20;
+    let reader = Cursor::new(bytes.to_vec());
+    let _refused = super::stream::convert(reader, std::io::sink(), from, AudioFormatType::WAV, &config);
+}

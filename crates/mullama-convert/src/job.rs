@@ -1,0 +1,48 @@
+//! Work that blocks: on tokio's pool, stopped when nobody waits for it; a panic in a codec ends the job and nothing else.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Tells work on the pool that nobody waits for it any more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn flow(&self) -> ControlFlow<()> {
+        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.flow().is_break() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Runs work on tokio's pool of blocking threads. If the future is dropped, the work is told so.
+pub(crate) async fn on_pool<T: Send + 'static>(work: impl FnOnce(&Stop) -> Result<T> + Send + 'static) -> Result<T> {
+    struct StopOnDrop(Stop);
+    impl Drop for StopOnDrop {
+        fn drop(&mut self) {
+            self.0.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let guard = StopOnDrop(Stop::default());
+    let stop = guard.0.clone();
+    match tokio::task::spawn_blocking(move || work(&stop)).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        Err(_) => Err(Error::RuntimeGone),
+    }
+}
+
+/// Runs a job; a panic becomes [`Error::Panicked`]. `what` names the job.
+pub(crate) fn guarded<T>(what: impl FnOnce() -> String, job: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Error::Panicked { what: what(), message: message.unwrap_or_else(|| "no message".to_owned()) })
+    })
+}

@@ -1,0 +1,4 @@
+//! Our ADTS headers: what goes in comes out.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mullama_convert::fuzz::adts_units(bytes));

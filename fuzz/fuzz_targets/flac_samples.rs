@@ -1,0 +1,4 @@
+//! Our encoder of FLAC: what goes in comes out.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mullama_convert::fuzz::flac_samples(bytes));

@@ -1,0 +1,4 @@
+//! Decodes CAF.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| mullama_fuzz::sound(mullama_fuzz::Container::Caf, bytes));
