@@ -142,6 +142,24 @@ impl EnginePool {
         self.machine().unload(name, deadline).await
     }
 
+    /// Takes a model out of the pool: unloads it as [`EnginePool::unload`] does, and knows it no more. True: all was done in
+    /// time.
+    ///
+    /// # Errors
+    /// As [`EnginePool::unload`].
+    ///
+    /// # Cancel safety
+    /// As [`EnginePool::unload`]; if the future is dropped the model may stay registered.
+    pub async fn remove(&self, name: &str, deadline: Duration) -> Result<bool> {
+        let mut in_time = self.machine().unload(name, deadline).await?;
+        // Whoever came in between has loaded it once more.
+        while !self.machine().forget(name) {
+            in_time &= self.machine().unload(name, deadline).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(in_time)
+    }
+
     /// All models, by name.
     #[must_use]
     pub fn list(&self) -> Vec<ModelHealth> {

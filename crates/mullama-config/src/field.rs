@@ -53,7 +53,7 @@ pub enum Apply {
     Live,
     /// With the next request.
     NextRequest,
-    /// When a model is loaded the next time. `mullama serve` keeps what it was started with.
+    /// When a model is loaded the next time. `mullama serve` then loads it anew, and puts it in the place of the old one.
     ReloadModel,
     /// When the program is started the next time.
     Restart,

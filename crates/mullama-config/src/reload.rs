@@ -150,7 +150,7 @@ impl ConfigWatcher {
         }
     }
 
-    /// What has changed since the start and takes effect only with a restart, or when a model is loaded again.
+    /// What has changed since the start and takes effect only with a restart.
     #[must_use]
     pub fn pending(&self) -> Vec<Change> {
         let mut changes = self.shared.started.changes(&self.current());
@@ -267,9 +267,10 @@ impl Shared {
         admin::merge(&mut runtime, patch);
         let new = self.loader.clone().runtime(runtime.clone()).load()?;
         let old = Arc::clone(&self.current.borrow());
-        let waiting: Vec<Problem> = old.changes(&new).into_iter().filter(Change::waits).map(admin::refused).collect();
-        if !waiting.is_empty() {
-            return Err(Error::Invalid(Problems(waiting)));
+        let fixed: Vec<Problem> =
+            old.changes(&new).into_iter().filter(|change| !change.is_live()).map(admin::refused).collect();
+        if !fixed.is_empty() {
+            return Err(Error::Invalid(Problems(fixed)));
         }
         let changes = self.replace(new)?;
         *self.runtime() = runtime;

@@ -135,6 +135,11 @@ impl AppState {
         self.inner.keys.reload()
     }
 
+    /// Models may be others under their names: what was known of them is asked for again.
+    pub fn forget_fingerprints(&self) {
+        self.inner.fingerprints.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The configuration of the program, for `/admin/config` and the metrics. The first one that is set stays.
     pub fn set_configuration(&self, configuration: Arc<dyn Configuration>) {
         let _ = self.inner.configuration.set(configuration);

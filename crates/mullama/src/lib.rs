@@ -55,9 +55,9 @@ pub use error::MullamaError;
 pub use mullama_async::{
     Adapter, AsyncContext, AsyncModel, AsyncModelBuilder, BackendEvent, BackendFuture, BackendModel, BackendPrompt,
     BackendRequest, BackendStats, BackendStream, BackendSummary, EnginePool, EnginePoolBuilder, Error as AsyncError,
-    GenerationControl, InferenceBackend, LoadProgress, Loading, LocalBackend, LocalBackendBuilder, ModelHealth,
-    ModelInfo, ModelSource, ModelState, PooledEngine, RenderedPrompt, RerankOutput, TextStream, TokenDelta,
-    TokenStream,
+    GenerationControl, InferenceBackend, LoadProgress, Loading, LocalBackend, LocalBackendBuilder, ModelChange,
+    ModelHealth, ModelInfo, ModelSource, ModelState, PooledEngine, RenderedPrompt, RerankOutput, TextStream,
+    TokenDelta, TokenStream,
 };
 #[cfg(feature = "tokio-runtime")]
 pub use mullama_async::{

@@ -1,11 +1,12 @@
 //! The backend that computes in this process.
 
 mod builder;
+mod change;
 mod known;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mullama_core::{
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::model::AsyncModel;
 use crate::pool::{EnginePool, ModelState};
 pub use builder::LocalBackendBuilder;
+pub use change::ModelChange;
 use known::Known;
 
 /// Engines in this process, as a backend. Cheap to clone.
@@ -45,9 +47,9 @@ pub struct LocalBackend {
 }
 
 struct Inner {
-    models: Vec<Registered>,
+    models: RwLock<Vec<Arc<Registered>>>,
     source: Source,
-    /// What was found out about models that were loaded once.
+    /// What was found out about models that were loaded once, by their keys.
     known: Mutex<HashMap<String, Arc<Known>>>,
 }
 
@@ -57,10 +59,13 @@ enum Source {
     One(AsyncModel),
 }
 
+#[derive(Clone)]
 struct Registered {
     name: String,
     aliases: Vec<String>,
     created: u64,
+    /// Its name in the pool: another one for each model that had this place.
+    key: String,
 }
 
 impl LocalBackend {
@@ -73,7 +78,7 @@ impl LocalBackend {
     pub fn of_model(name: impl Into<String>, model: impl Into<AsyncModel>) -> Self {
         let (name, model) = (name.into(), model.into());
         let known = HashMap::from([(name.clone(), Arc::new(Known::of(model.model(), None)))]);
-        let models = vec![Registered { name, aliases: Vec::new(), created: now() }];
+        let models = RwLock::new(vec![Arc::new(Registered::new(name))]);
         Self { inner: Arc::new(Inner { models, source: Source::One(model), known: Mutex::new(known) }) }
     }
 
@@ -85,33 +90,50 @@ impl LocalBackend {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn model(&self, name: &str) -> Result<AsyncModel> {
-        let name = &self.registered(name)?.name;
-        let model = match &self.inner.source {
-            Source::Pool(pool) => AsyncModel::from(pool.get(name).await?),
-            Source::One(model) => model.clone(),
-        };
-        if !self.inner.known().contains_key(name) || matches!(self.inner.source, Source::One(_)) {
-            let engine = model.engine().await?;
-            self.inner.learn(name, &engine);
-        }
-        Ok(model)
+        self.lease(name).await.map(|(_, model)| model)
     }
 
-    fn registered(&self, name: &str) -> Result<&Registered> {
-        let find = |model: &&Registered| model.name == name || model.aliases.iter().any(|alias| alias == name);
-        let found = self.inner.models.iter().find(find);
+    /// The same, with what it is registered as.
+    async fn lease(&self, name: &str) -> Result<(Arc<Registered>, AsyncModel)> {
+        let mut registered = self.registered(name)?;
+        let model = loop {
+            match &self.inner.source {
+                Source::One(model) => break model.clone(),
+                Source::Pool(pool) => match pool.get(&registered.key).await {
+                    Ok(model) => break AsyncModel::from(model),
+                    // Another one has taken its place meanwhile.
+                    Err(Error::NoSuchModel { .. }) => {
+                        let now = self.registered(name)?;
+                        if now.key == registered.key {
+                            return Err(Error::NoSuchModel { name: name.to_owned() });
+                        }
+                        registered = now;
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        };
+        if !self.inner.known().contains_key(&registered.key) || matches!(self.inner.source, Source::One(_)) {
+            let engine = model.engine().await?;
+            self.inner.learn(&registered.key, &engine);
+        }
+        Ok((registered, model))
+    }
+
+    fn registered(&self, name: &str) -> Result<Arc<Registered>> {
+        let find = |model: &&Arc<Registered>| model.name == name || model.aliases.iter().any(|alias| alias == name);
+        let found = self.inner.models().iter().find(find).cloned();
         found.ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })
     }
 
-    fn known(&self, name: &str) -> Result<Arc<Known>> {
-        let name = &self.registered(name)?.name;
-        let known = self.inner.known().get(name).cloned();
-        known.ok_or_else(|| Error::NoSuchModel { name: name.clone() })
+    fn known(&self, model: &Registered) -> Result<Arc<Known>> {
+        let known = self.inner.known().get(&model.key).cloned();
+        known.ok_or_else(|| Error::NoSuchModel { name: model.name.clone() })
     }
 
     async fn generate(&self, name: &str, request: BackendRequest) -> Result<BackendStream> {
-        let model = self.model(name).await?;
-        let known = self.known(name)?;
+        let (registered, model) = self.lease(name).await?;
+        let known = self.known(&registered)?;
         let BackendRequest { prompt, params, priority, adapters, cache_salt, event_buffer } = request;
         let prompt = match prompt {
             BackendPrompt::Text(text) => RequestPrompt::Text(text),
@@ -162,9 +184,9 @@ impl LocalBackend {
     }
 
     fn describe(&self, model: &Registered) -> BackendModel {
-        let known = self.inner.known().get(&model.name).cloned();
+        let known = self.inner.known().get(&model.key).cloned();
         let health = match &self.inner.source {
-            Source::Pool(pool) => pool.health(&model.name),
+            Source::Pool(pool) => pool.health(&model.key),
             Source::One(_) => None,
         };
         let state = health.as_ref().map_or(ModelState::Ready, |health| health.state.clone());
@@ -246,21 +268,27 @@ impl InferenceBackend for LocalBackend {
     fn resolve(&self, asked: Option<&str>) -> Option<String> {
         let found = match asked {
             Some(name) => self.registered(name).ok(),
-            None => self.inner.models.first(),
+            None => self.inner.models().first().cloned(),
         };
         found.map(|model| model.name.clone())
     }
 
     fn models(&self) -> Vec<BackendModel> {
-        self.inner.models.iter().map(|model| self.describe(model)).collect()
+        self.inner.models().iter().map(|model| self.describe(model)).collect()
     }
 
     fn stats(&self) -> Vec<BackendStats> {
+        let models = self.inner.models();
         let engines = match &self.inner.source {
-            Source::Pool(pool) => pool.engines(),
+            // Those that are on their way out are left out: they have the names of others.
+            Source::Pool(pool) => {
+                let name = |key: &str| models.iter().find(|model| model.key == key).map(|model| model.name.clone());
+                let engines = pool.engines().into_iter();
+                engines.filter_map(|(key, number, engine)| Some((name(&key)?, number, engine))).collect()
+            }
             Source::One(model) => {
-                let name = self.inner.models.first().map(|model| model.name.clone()).unwrap_or_default();
-                model.engine_now().map(|engine| (name, 0, engine)).into_iter().collect()
+                let name = models.first().map(|model| model.name.clone()).unwrap_or_default();
+                model.engine_now().map(|engine| (name, 0, engine)).into_iter().collect::<Vec<_>>()
             }
         };
         engines
@@ -275,9 +303,9 @@ impl InferenceBackend for LocalBackend {
 
     fn unload<'a>(&'a self, model: &'a str, deadline: Duration) -> BackendFuture<'a, Result<bool>> {
         Box::pin(async move {
-            let name = &self.registered(model)?.name;
+            let key = &self.registered(model)?.key;
             match &self.inner.source {
-                Source::Pool(pool) => pool.unload(name, deadline).await,
+                Source::Pool(pool) => pool.unload(key, deadline).await,
                 Source::One(_) => Err(mullama_core::Error::Unsupported {
                     what: "unloading this model",
                     reason: "it was loaded by the program around the server, which alone can let it go",
@@ -289,8 +317,8 @@ impl InferenceBackend for LocalBackend {
 
     fn set_adapters<'a>(&'a self, model: &'a str, scales: Vec<(usize, f32)>) -> BackendFuture<'a, Result<()>> {
         Box::pin(async move {
-            let loaded = self.model(model).await?;
-            let known = self.known(model)?;
+            let (registered, loaded) = self.lease(model).await?;
+            let known = self.known(&registered)?;
             // What cannot be used is told now, not with the next request.
             known.adapters(loaded.model(), Some(scales.clone()))?;
             known.set(&scales);
@@ -310,22 +338,33 @@ impl InferenceBackend for LocalBackend {
 
 impl fmt::Debug for LocalBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.inner.models.iter().map(|model| model.name.as_str()).collect();
+        let names: Vec<String> = self.inner.models().iter().map(|model| model.name.clone()).collect();
         f.debug_struct("LocalBackend").field("models", &names).finish_non_exhaustive()
     }
 }
 
+impl Registered {
+    fn new(name: String) -> Self {
+        Self { key: name.clone(), name, aliases: Vec::new(), created: now() }
+    }
+}
+
 impl Inner {
+    /// Those of this moment.
+    fn models(&self) -> Vec<Arc<Registered>> {
+        self.models.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, name: &str, engine: &Engine) {
+    fn learn(&self, key: &str, engine: &Engine) {
         let mut known = self.known();
-        let sequences = known.get(name).map(|known| known.info.sequences);
+        let sequences = known.get(key).map(|known| known.info.sequences);
         // Before the engine was there its length was not known.
         if sequences.is_none_or(|sequences| sequences == 0) {
-            known.insert(name.to_owned(), Arc::new(Known::of(engine.model(), Some(engine.params()))));
+            known.insert(key.to_owned(), Arc::new(Known::of(engine.model(), Some(engine.params()))));
         }
     }
 }

@@ -51,6 +51,18 @@ impl<L: Loader> Machine<L> {
         Ok(())
     }
 
+    /// Takes away a model that is not loaded. False: it is, or somebody waits for it.
+    pub(super) fn forget(&self, name: &str) -> bool {
+        let mut state = self.lock();
+        let idle = state.entries.get(name).is_some_and(|entry| {
+            matches!(entry.phase, Phase::Unloaded) && entry.waiting == 0 && !entry.resident
+        });
+        if idle {
+            state.entries.remove(name);
+        }
+        idle
+    }
+
     /// The least loaded engine of a model, which is loaded if it has to be.
     pub(super) async fn get(self: &Arc<Self>, name: &str) -> Result<Lease<L>> {
         let mut waiting = None;

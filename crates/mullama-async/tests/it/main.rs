@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod calm;
+mod change;
 mod loading;
 mod pool;
 mod shared;

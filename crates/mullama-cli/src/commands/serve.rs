@@ -1,5 +1,6 @@
 //! `mullama serve`: models over HTTP, until a signal ends it.
 
+mod catalogue;
 mod flags;
 mod log;
 mod models;
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::Work;
 use crate::load::ModelSource;
 use crate::terminal::Ui;
+use catalogue::Catalogue;
 use log::Levels;
 use models::{Does, Served};
 use signals::{Signals, Told};
@@ -35,7 +37,8 @@ pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let address = settings::address(&loaded.config().server)?;
-    let served = models::chosen(args, loaded.config())?;
+    let served = models::chosen(loaded.config())?;
+    models::check_purposes(args, &served)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(loaded.config().server.threads as usize)
         .thread_name("mullama-http")
@@ -63,9 +66,10 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
     let Setup { watcher, loaded, levels, served, address } = setup;
     let config = loaded.config();
     let mut signals = Signals::install()?;
-    let backend = models::backend(&loaded, &served)?;
+    let planned = models::planned(&loaded, &served)?;
+    let backend = models::backend(config, &planned)?;
     let keys = settings::asks_for_keys(config);
-    let state = AppState::with_backend(backend, settings::web(&loaded))?;
+    let state = AppState::with_backend(backend.clone(), settings::web(&loaded))?;
     let (end, told) = oneshot::channel::<()>();
     let server = Server::bind(&address)
         .config(config.server_config())
@@ -82,6 +86,7 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
 
     let watcher = Arc::new(watcher);
     state.set_configuration(watcher.clone());
+    let catalogue = Arc::new(Catalogue::new(backend, Arc::clone(&watcher), planned));
     let mut changes = watcher.subscribe();
     let mut end = Some(end);
     let mut serving = std::pin::pin!(server.serve(create_router(state.clone()).into_make_service()));
@@ -102,6 +107,12 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
             Ok(()) = changes.changed() => {
                 let new = changes.borrow_and_update().clone();
                 apply(&new, &state, &levels);
+                let (catalogue, state) = (Arc::clone(&catalogue), state.clone());
+                // Models take their time, and end with the runtime.
+                drop(tokio::spawn(async move {
+                    catalogue.follow().await;
+                    state.forget_fingerprints();
+                }));
             }
             told = signals.next() => match told {
                 Told::End => match end.take() {

@@ -214,6 +214,48 @@ fn reloads_are_counted_and_a_port_that_another_has_is_refused() {
 }
 
 #[test]
+#[cfg(feature = "demo-models")]
+fn models_come_and_go_with_the_file_and_no_answer_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one.gguf", "two.gguf"] {
+        std::fs::write(folder.path().join(name), mullama_demo_models::CHAT).unwrap();
+    }
+    let text = |sequences: u32, models: &[&str]| {
+        let models = models.iter().map(|name| format!("[[models]]\npath = '{}'\n", folder.path().join(name).display()));
+        format!("[engine]\nsequences = {sequences}\n{}", models.collect::<String>())
+    };
+    let file = write(folder.path(), "a.toml", &text(2, &["one.gguf"]));
+    let server = start(&file, &["--quiet"]);
+    let body = |model: &str, tokens: u32| {
+        let messages = json!([{ "role": "user", "content": "Count to 20." }]);
+        json!({ "model": model, "messages": messages, "max_tokens": tokens, "ignore_eos": true }).to_string()
+    };
+    let ask = |model: &str, tokens: u32| server.ask("POST /v1/chat/completions", &body(model, tokens));
+    let names = || server.get("/v1/models").1;
+    let slots = || serde_json::from_str::<Value>(&server.get("/slots").1).unwrap().as_array().map_or(0, Vec::len);
+    std::thread::scope(|scope| {
+        let long: Vec<_> =
+            (0..4).map(|_| std::thread::Builder::new().spawn_scoped(scope, || ask("one", 400)).unwrap()).collect();
+        write(folder.path(), "a.toml", &text(3, &["one.gguf", "two.gguf"]));
+        until("two models", || names().contains("\"two\""));
+        assert_eq!(ask("two", 2).0, 200);
+        for answer in long {
+            let (code, told) = answer.join().unwrap();
+            assert!(code == 200 && told.contains("\"completion_tokens\":400"), "{code}: {told}");
+        }
+    });
+    until("the engine anew", || slots() == 3);
+    write(folder.path(), "a.toml", &text(3, &["two.gguf"]));
+    until("one model", || ask("one", 1).0 == 404);
+    assert_eq!(ask("two", 1).0, 200);
+    // What is no model is refused as a whole.
+    write(folder.path(), "no.gguf", "no model");
+    write(folder.path(), "a.toml", &text(1, &["no.gguf"]));
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(ask("two", 1).0, 200);
+}
+
+#[test]
 fn reloads_cut_no_answer() {
     let folder = tempfile::tempdir().unwrap();
     let text =

@@ -53,9 +53,10 @@ pub(super) fn merge(target: &mut Json, patch: Json) {
     }
 }
 
-/// A change that would take effect only with a restart.
+/// A change of what is not live.
 pub(super) fn refused(change: Change) -> Problem {
-    let expected = format!("{}: it takes effect only with a restart", change.from.as_deref().unwrap_or("unset"));
+    let when = if change.waits() { "it takes effect only with a restart" } else { "models change with the files" };
+    let expected = format!("{}: {when}", change.from.as_deref().unwrap_or("unset"));
     Problem::value(change.path, Origin::Runtime, change.to.unwrap_or_else(|| "unset".to_owned()), expected)
 }
 

@@ -22,10 +22,16 @@ pub struct Change {
 }
 
 impl Change {
-    /// Does it take effect only with a restart, or when a model is loaded again?
+    /// Does it take effect only with a restart?
     #[must_use]
     pub fn waits(&self) -> bool {
-        matches!(self.apply, Apply::Restart | Apply::ReloadModel)
+        self.apply == Apply::Restart
+    }
+
+    /// Does it take effect at once, or with the next request?
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.apply, Apply::Live | Apply::NextRequest)
     }
 }
 

@@ -1,11 +1,11 @@
 //! How a local backend is made.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use mullama_core::EngineParams;
 
-use super::{Inner, LocalBackend, Registered, Source, now};
+use super::{Inner, LocalBackend, Registered, Source};
 use crate::error::{Error, Result};
 use crate::model::ModelSource;
 use crate::pool::EnginePool;
@@ -51,14 +51,13 @@ impl LocalBackendBuilder {
     /// [`Error::InvalidParameter`] without a model, or for an alias of a model that is not there;
     /// [`Error::DuplicateModel`] for a name that is given twice; those of [`EnginePool::register`].
     pub fn build(self) -> Result<LocalBackend> {
-        let created = now();
         let mut models: Vec<Registered> = Vec::with_capacity(self.models.len());
         let mut pool = EnginePool::builder().keep_alive(self.keep_alive);
         if let Some(bytes) = self.max_memory_bytes {
             pool = pool.max_memory_bytes(bytes);
         }
         for (name, source, params) in self.models {
-            models.push(Registered { name: name.clone(), aliases: Vec::new(), created });
+            models.push(Registered::new(name.clone()));
             pool = pool.register(name, source, params, 1);
         }
         if models.is_empty() {
@@ -72,6 +71,7 @@ impl LocalBackendBuilder {
             let model = models.iter_mut().find(|model| model.name == name);
             model.ok_or_else(|| Error::NoSuchModel { name: name.clone() })?.aliases.push(alias);
         }
+        let models = RwLock::new(models.into_iter().map(Arc::new).collect());
         Ok(LocalBackend { inner: Arc::new(Inner { models, source: Source::Pool(pool), known: Mutex::default() }) })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mullama::config::Loaded;
 use mullama::{ConfigError, LocalBackend, ModelConfig, ModelSource as AsyncSource, MullamaConfig};
+use mullama_core::{EngineParams, ModelParams};
 
 use super::settings::shared_capacity;
 use crate::cli::serve::Serve;
@@ -38,7 +39,7 @@ impl Served {
 
 /// The models of the configuration; without one the embedded. Their headers are read, so that a wrong path is told before
 /// anything starts.
-pub(super) fn chosen(args: &Serve, config: &MullamaConfig) -> Result<Vec<Served>> {
+pub(super) fn chosen(config: &MullamaConfig) -> Result<Vec<Served>> {
     let mut models: Vec<&ModelConfig> = config.catalogue().collect();
     if models.is_empty() {
         models.push(&config.model);
@@ -65,7 +66,6 @@ pub(super) fn chosen(args: &Serve, config: &MullamaConfig) -> Result<Vec<Served>
     if let Some(own) = served.first().map(|first| stem(&first.source)).filter(|own| !taken(own)) {
         served[0].names.push(own);
     }
-    check_purposes(args, &served)?;
     Ok(served)
 }
 
@@ -73,27 +73,62 @@ fn source(model: &ModelConfig) -> ModelSource {
     if model.path.is_empty() { ModelSource::Embedded } else { ModelSource::File(PathBuf::from(&model.path)) }
 }
 
+/// A model with all that it is loaded with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Planned {
+    pub(super) names: Vec<String>,
+    source: ModelSource,
+    load: ModelParams,
+    engine: EngineParams,
+}
+
+impl Planned {
+    pub(super) fn name(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
+    }
+
+    pub(super) fn aliases(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().skip(1)
+    }
+
+    /// Where it is, and how it is loaded.
+    pub(super) fn source(&self) -> Result<AsyncSource> {
+        let source = match &self.source {
+            ModelSource::Embedded => AsyncSource::bytes(crate::load::embedded()?),
+            ModelSource::File(path) => AsyncSource::path(path),
+        };
+        Ok(source.params(self.load.clone()))
+    }
+
+    pub(super) fn engine(&self) -> EngineParams {
+        self.engine.clone()
+    }
+}
+
+/// How the models are loaded. Reads their chat templates.
+pub(super) fn planned(loaded: &Loaded, served: &[Served]) -> Result<Vec<Planned>> {
+    let plan = |served: &Served| {
+        let load = served.model.params().map_err(|error| unreadable(error, &served.model))?;
+        load.validate()?;
+        let mut engine = loaded.config().engine_params(&served.model);
+        engine.kv_capacity = shared_capacity(loaded).unwrap_or(engine.kv_capacity);
+        engine.validate()?;
+        Ok(Planned { names: served.names.clone(), source: served.source.clone(), load, engine })
+    };
+    served.iter().map(plan).collect()
+}
+
 /// Whoever computes. Nothing is loaded.
-pub(super) fn backend(loaded: &Loaded, served: &[Served]) -> Result<Arc<LocalBackend>> {
-    let config = loaded.config();
+pub(super) fn backend(config: &MullamaConfig, planned: &[Planned]) -> Result<Arc<LocalBackend>> {
     let keep_alive = config.engine.keep_alive_ms.map(Duration::from_millis);
     let mut builder = LocalBackend::builder().keep_alive(keep_alive);
     if let Some(bytes) = config.engine.max_memory_bytes {
         builder = builder.max_memory_bytes(bytes);
     }
-    for served in served {
-        let load = served.model.params().map_err(|error| unreadable(error, &served.model))?;
-        load.validate()?;
-        let source = match &served.source {
-            ModelSource::Embedded => AsyncSource::bytes(crate::load::embedded()?),
-            ModelSource::File(path) => AsyncSource::path(path),
-        };
-        let mut params = config.engine_params(&served.model);
-        params.kv_capacity = shared_capacity(loaded).unwrap_or(params.kv_capacity);
-        params.validate()?;
-        builder = builder.model(served.name(), source.params(load), params);
-        for alias in served.names.iter().skip(1) {
-            builder = builder.alias(served.name(), alias);
+    for model in planned {
+        builder = builder.model(model.name(), model.source()?, model.engine());
+        for alias in model.aliases() {
+            builder = builder.alias(model.name(), alias);
         }
     }
     Ok(Arc::new(builder.build()?))
@@ -133,7 +168,7 @@ fn purpose(source: &ModelSource) -> Result<Does> {
 }
 
 /// A flag that asks for what no model does is no silent wish.
-fn check_purposes(args: &Serve, served: &[Served]) -> Result<()> {
+pub(super) fn check_purposes(args: &Serve, served: &[Served]) -> Result<()> {
     let one = |what: fn(Does) -> bool| served.iter().any(|model| what(model.does));
     if args.engine.reranking && !one(|does| does == Does::Ranking) {
         let hint = "give a .gguf file made for ranking, or leave --reranking out";

@@ -8,6 +8,7 @@ use mullama::{MullamaConfig, ServeConfig, WebConfig};
 use mullama_core::KvLayout;
 
 use super::flags::{self, CTX_SIZE};
+use super::models;
 use crate::cli::serve::Serve;
 use crate::error::{Error, Result};
 use crate::terminal::Ui;
@@ -68,12 +69,16 @@ pub(super) fn address(server: &ServeConfig) -> Result<SocketAddr> {
     found.next().ok_or_else(|| unknown("it has no address"))
 }
 
-/// Looks at a configuration that is to take the place of the old one: an address that another program has is none to start
-/// with the next time.
+/// Looks at a configuration that is to take the place of the old one: models must be such, and an address that another program
+/// has is none to start with the next time.
 pub(super) fn dry_run() -> impl Fn(&Loaded, &Loaded) -> Result<(), Vec<Problem>> + Send + Sync {
     // What this one listens on is not free either.
     let ours: OnceLock<(String, u16)> = OnceLock::new();
     move |old, new| {
+        models::chosen(new.config()).map_err(|error| {
+            let fault = Fault::Form { reason: error.chain() };
+            vec![Problem::new("models", new.origin("models"), fault)]
+        })?;
         let place = |server: &ServeConfig| (server.host.clone(), server.port);
         let ours = ours.get_or_init(|| place(&old.config().server));
         let (host, port) = place(&new.config().server);

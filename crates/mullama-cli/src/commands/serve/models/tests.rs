@@ -31,7 +31,9 @@ fn engine_params(flags: &[&str]) -> Result<EngineParams> {
 }
 
 fn served(flags: &[&str]) -> Result<Vec<Served>> {
-    chosen(&args(flags), loaded(flags)?.config())
+    let served = chosen(loaded(flags)?.config())?;
+    check_purposes(&args(flags), &served)?;
+    Ok(served)
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn a_template_is_read_when_the_server_starts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("template.jinja");
     let flags = ["--chat-template-file", file.to_str().unwrap()];
-    let build = || backend(&loaded(&flags)?, &served(&flags)?).map(drop);
+    let build = || planned(&loaded(&flags)?, &served(&flags)?).map(drop);
     assert!(build().unwrap_err().to_string().contains("template.jinja"));
     std::fs::write(&file, "  ").unwrap();
     let error = build().unwrap_err().to_string();
