@@ -241,7 +241,7 @@ impl Shared {
             dry_run(&old, &new).map_err(|problems| Error::Invalid(Problems(problems)))?;
         }
         let changes = old.changes(&new);
-        for warning in new.warnings() {
+        for warning in new.warnings().iter().filter(|warning| !old.warnings().contains(warning)) {
             tracing::warn!("{warning}");
         }
         for change in &changes {
