@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mullama_async::{AsyncModel, InferenceBackend, LocalBackend, ModelState};
+use zeroize::Zeroize as _;
 
 use crate::admin::Configuration;
 use crate::auth::Keys;
@@ -75,7 +76,8 @@ impl AppState {
         let keys = Keys::new(&config.api_keys, config.api_key_file.clone())?;
         let admins = Keys::new(&config.admin_keys, None)?;
         // Only their digests are kept.
-        (config.api_keys, config.admin_keys) = (Vec::new(), Vec::new());
+        config.api_keys.zeroize();
+        config.admin_keys.zeroize();
         Ok(Self::assemble(backend, config, [keys, admins]))
     }
 
@@ -120,7 +122,8 @@ impl AppState {
         config.validate()?;
         self.inner.keys.replace(&config.api_keys, config.api_key_file.clone())?;
         self.inner.admins.replace(&config.admin_keys, None)?;
-        (config.api_keys, config.admin_keys) = (Vec::new(), Vec::new());
+        config.api_keys.zeroize();
+        config.admin_keys.zeroize();
         config.max_body_bytes = self.config().max_body_bytes;
         self.inner.limits.set(config.max_concurrent, config.requests_per_minute);
         *self.inner.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
