@@ -28,13 +28,14 @@ pub(crate) struct LongSound {
 /// Walks over the chunks of a WAV of `len` bytes.
 pub(crate) fn tail<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<WaveTail> {
     let mut found = WaveTail::default();
-    let mut at = 12;
+    let mut at = 12u64;
     let mut seen = false;
     // What RF64 says in the place of lengths of 2^32 - 1.
     let mut long = None;
     for _ in 0..MAX_CHUNKS {
         let mut header = [0; 8];
-        if at + 8 > len {
+        // A length may have led anywhere.
+        if at.saturating_add(8) > len {
             break;
         }
         reader.seek(SeekFrom::Start(at))?;

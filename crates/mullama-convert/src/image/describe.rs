@@ -67,10 +67,7 @@ fn fields(exif: &Exif<'_>, entries: &[Entry], table: &[(u16, &str, Form)], items
         let value = match form {
             Form::Text => text(exif.value(entry)),
             Form::Number => exif.number(entry).map(|number| number.to_string()),
-            Form::Seconds => exif.ratio(entry, 0).map(|(over, under)| match over {
-                1.. if over < under => format!("1/{} s", (under + over / 2) / over),
-                _ => format!("{} s", decimal(over, under)),
-            }),
+            Form::Seconds => exif.ratio(entry, 0).map(|(over, under)| seconds(over, under)),
             Form::Stop => exif.ratio(entry, 0).map(|(over, under)| format!("f/{}", decimal(over, under))),
             Form::Millimetres => exif.ratio(entry, 0).map(|(over, under)| format!("{} mm", decimal(over, under))),
         };
@@ -97,6 +94,14 @@ fn text(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes[..end]);
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Less than a second as one part of it.
+fn seconds(over: u32, under: u32) -> String {
+    match over {
+        1.. if over < under => format!("1/{} s", (u64::from(under) + u64::from(over / 2)) / u64::from(over)),
+        _ => format!("{} s", decimal(over, under)),
+    }
 }
 
 /// A fraction with at most two digits behind the point.
@@ -164,3 +169,15 @@ fn plain(text: &str) -> Option<String> {
 
 /// Real profiles have some dozens.
 const MAX_PROFILE_TAGS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_told_as_cameras_tell_them() {
+        assert_eq!([seconds(10, 2_500), seconds(3, 2), seconds(0, 7)], ["1/250 s", "1.5 s", "0 s"]);
+        // The sum of both passes 32 bits.
+        assert_eq!(seconds(2, u32::MAX), "1/2147483648 s");
+    }
+}
