@@ -54,9 +54,10 @@ impl<L: Loader> Machine<L> {
     /// Takes away a model that is not loaded. False: it is, or somebody waits for it.
     pub(super) fn forget(&self, name: &str) -> bool {
         let mut state = self.lock();
-        let idle = state.entries.get(name).is_some_and(|entry| {
-            matches!(entry.phase, Phase::Unloaded) && entry.waiting == 0 && !entry.resident
-        });
+        let idle = state
+            .entries
+            .get(name)
+            .is_some_and(|entry| matches!(entry.phase, Phase::Unloaded) && entry.waiting == 0 && !entry.resident);
         if idle {
             state.entries.remove(name);
         }

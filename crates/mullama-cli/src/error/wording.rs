@@ -24,6 +24,10 @@ pub(super) fn text(error: &Core) -> String {
             format!("llama.cpp cannot load the embedded model: {reason}")
         }
         Core::NoChatTemplate => "the model has no chat template".to_owned(),
+        // Where it was given is plain: there is one flag for tokens in each command.
+        Core::UnknownToken { id, n_vocab, .. } => {
+            format!("token {id} does not exist: the vocabulary has {n_vocab} tokens")
+        }
         other => other.to_string(),
     }
 }
