@@ -110,6 +110,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::NoChatTemplate`] when there is none; [`Error::ChatTemplate`] when it cannot be read.
+    ///
+    /// [`Error::NoChatTemplate`]: crate::Error::NoChatTemplate
+    /// [`Error::ChatTemplate`]: crate::Error::ChatTemplate
     pub fn chat_template(&self) -> Result<ChatTemplate> {
         if let Some(source) = &self.inner.shared.chat_template {
             return ChatTemplate::with_source(self, source);
@@ -130,6 +133,9 @@ impl Model {
     /// # Errors
     /// [`Error::File`] or [`Error::InvalidModel`] for a file that is no GGUF; [`Error::Lora`] when llama.cpp refuses it.
     ///
+    /// [`Error::File`]: crate::Error::File
+    /// [`Error::InvalidModel`]: crate::Error::InvalidModel
+    /// [`Error::Lora`]: crate::Error::Lora
     /// [`Context::set_lora`]: crate::Context::set_lora
     pub fn load_lora(&self, path: impl AsRef<Path>) -> Result<Lora> {
         Lora::load(&self.inner.shared, path.as_ref())
@@ -172,7 +178,7 @@ impl Model {
         self.ptr().file_type()
     }
 
-    /// One metadata value, as text. Arrays are not to be had this way: [`Gguf`] reads them.
+    /// One metadata value, as text. Arrays are not to be had this way: [`Gguf`](crate::gguf::Gguf) reads them.
     #[must_use]
     pub fn metadata_value(&self, key: &str) -> Option<String> {
         self.ptr().meta_value(&CString::new(key).ok()?)

@@ -212,11 +212,11 @@ impl From<mullama_core::Error> for ApiError {
         use mullama_core::Error as Core;
         let message = told(&error);
         match &error {
-            Core::PromptTooLong { got, exact, limit } => {
-                let error = Self::invalid("prompt", message).code("context_length_exceeded").with("n_ctx", *limit);
-                // A client takes it for the number by which to shorten the prompt.
-                if *exact { error.with("n_prompt_tokens", *got) } else { error }
-            }
+            // Of a text too long to be tokenized the fewest that it can have: clients expect a number.
+            Core::PromptTooLong { got, limit, .. } => Self::invalid("prompt", message)
+                .code("context_length_exceeded")
+                .with("n_prompt_tokens", *got)
+                .with("n_ctx", *limit),
             Core::InvalidParameter { name, .. } => Self::invalid(*name, message),
             Core::Grammar { .. } => Self::invalid("response_format", message).code(INVALID_GRAMMAR),
             Core::ChatTemplate { .. } => Self::invalid("prompt", message).code("chat_template"),

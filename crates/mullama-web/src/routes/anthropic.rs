@@ -114,9 +114,8 @@ async fn start(state: &AppState, caller: &Caller, request: MessagesRequest) -> A
 /// Clients look for Anthropic's words to find out that a conversation must be shortened.
 fn in_its_words(mut error: ApiError) -> ApiError {
     if error.code == Some("context_length_exceeded")
-        && let Some(limit) = error.more.get("n_ctx")
+        && let (Some(got), Some(limit)) = (error.more.get("n_prompt_tokens"), error.more.get("n_ctx"))
     {
-        let got = error.more.get("n_prompt_tokens").map_or_else(|| format!("over {limit}"), ToString::to_string);
         error.message = format!("prompt is too long: {got} tokens > {limit} maximum");
     }
     error
