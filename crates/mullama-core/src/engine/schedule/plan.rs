@@ -169,7 +169,7 @@ impl<D: Decoder> Schedule<D> {
         in_turn(prompts, budget.min(free))
     }
 
-    /// The prompts that can be ended in this step, shortest first.
+    /// The prompts that are to be ended in this step, shortest first.
     fn that_end(
         &self,
         streams: usize,
@@ -177,24 +177,32 @@ impl<D: Decoder> Schedule<D> {
         patience: Duration,
         free: usize,
     ) -> Vec<(usize, usize)> {
-        let mut shortest: Vec<_> = prompts.iter().copied().filter(|(index, _)| !self.is_deep(*index)).collect();
-        shortest.sort_by_key(|(index, left)| (*left, *index));
-        let within = |budget: usize| {
-            let sums = shortest.iter().scan(0_usize, |sum, (_, left)| {
-                *sum += left;
-                Some(*sum)
-            });
-            sums.take_while(|sum| *sum <= budget.min(free)).count()
-        };
-        let mut count = within(self.pace.prompt_tokens(Kind::Shallow, patience));
-        // A step that gives their first token to a good part of those that wait is worth its time: small steps cost more, and
-        // the more prompts wait the later all of them end.
-        let more = within(self.pace.prompt_tokens(Kind::Shallow, self.pace.most_credit()));
-        if more >= streams.div_ceil(3).max(MANY) {
-            count = count.max(more);
+        // Where many wait, a long step that gives some of them their first token is worth its time: small steps cost more, and
+        // the fewer streams run beside prompts that crawl, the less all of them get.
+        let many = prompts.len() >= streams.div_ceil(3).max(MANY);
+        let burst = self.pace.most_credit();
+        let shallow = self.ending(Kind::Shallow, prompts, if many { burst } else { patience }, free);
+        if !shallow.is_empty() || !many {
+            return shallow;
         }
-        shortest.truncate(count);
-        shortest
+        let deep = self.ending(Kind::Deep, prompts, burst, free);
+        if deep.len() < SOME { Vec::new() } else { deep }
+    }
+
+    /// Those of one kind of which all that is left can be computed in a step so much longer than the target.
+    fn ending(&self, kind: Kind, prompts: &[(usize, usize)], longer: Duration, free: usize) -> Vec<(usize, usize)> {
+        let of_kind = |(index, _): &(usize, usize)| self.is_deep(*index) == (kind == Kind::Deep);
+        let mut ending: Vec<_> = prompts.iter().copied().filter(of_kind).collect();
+        ending.sort_by_key(|(index, left)| (*left, *index));
+        let mut rest = self.pace.prompt_tokens(kind, longer).min(free);
+        let fits = |(_, left): &&(usize, usize)| {
+            let fits = *left <= rest;
+            rest = rest.saturating_sub(*left);
+            fits
+        };
+        let count = ending.iter().take_while(fits).count();
+        ending.truncate(count);
+        ending
     }
 
     /// What tokens of these prompts are now.
@@ -297,6 +305,8 @@ const PASSED_OVER: u32 = 2;
 const DEEP: usize = 512;
 /// Prompts that are many.
 const MANY: usize = 3;
+/// Deep ones that must end for a long step.
+const SOME: usize = 2;
 /// Steps after which another group of adapters has its turn: changing them rebuilds llama.cpp's graphs.
 const GROUP_STEPS: u32 = 8;
 /// With more streams than this the batch is full enough without guesses.

@@ -321,6 +321,10 @@ impl Decoder for Scripted {
             return false;
         }
         self.held[slot] = self.held[slot].min(from);
+        if self.held[slot] == 0 {
+            // Moves belong to cells, and go with them.
+            self.moved.retain(|moved| *moved != slot);
+        }
         if self.shape.unified {
             self.memory[slot].truncate(from);
         }
