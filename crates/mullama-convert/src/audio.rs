@@ -5,6 +5,7 @@ mod convert;
 mod decode;
 mod encode;
 #[cfg(fuzzing)]
+#[expect(clippy::missing_panics_doc, reason = "a panic is how a target tells what it found")]
 pub(crate) mod fuzz;
 mod loudness;
 mod options;

@@ -6,6 +6,7 @@ mod describe;
 mod encode;
 mod exif;
 #[cfg(fuzzing)]
+#[expect(clippy::missing_panics_doc, reason = "a panic is how a target tells what it found")]
 pub(crate) mod fuzz;
 mod metadata;
 mod options;

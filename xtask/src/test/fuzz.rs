@@ -1,15 +1,16 @@
-//! `--nightly`: every fuzz target of `fuzz/` for a minute, with ASan. It needs a nightly toolchain and cargo-fuzz, and says so
-//! where it did not run.
+//! `--nightly`: every fuzz target of `fuzz/` for a minute, with ASan. It needs a nightly toolchain and cargo-fuzz; where they
+//! are missing it is skipped.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Shell, cmd};
 
-pub(super) fn run(sh: &Shell) -> Result<()> {
+use super::Verdict;
+
+pub(super) fn run(sh: &Shell) -> Result<Verdict> {
     if let Some(missing) = missing(sh) {
-        println!("--nightly: fuzzing DID NOT RUN: {missing}");
-        return Ok(());
+        return Ok(Verdict::Skip(missing));
     }
     let targets = targets(sh)?;
     ensure!(!targets.is_empty(), "fuzz/fuzz_targets holds no target");
@@ -32,7 +33,7 @@ pub(super) fn run(sh: &Shell) -> Result<()> {
     println!("--nightly: {} fuzz targets ran {SECONDS} s each, {} found something", targets.len(), found.len());
     println!("--nightly: no other sanitizer ran: there is no lane for one");
     ensure!(found.is_empty(), "see fuzz/artifacts: {}", found.join(", "));
-    Ok(())
+    Ok(Verdict::Pass)
 }
 
 /// What fuzzing needs and is not here.
