@@ -108,7 +108,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] when the template refuses the conversation, [`Error::Timeout`] when it takes more than
     /// 2 s, [`Error::Grammar`] for a schema beyond its limits, [`Error::InvalidParameter`], [`Error::Unsupported`] for
-    /// media in a message and for tools that the template does not show to the model,
+    /// media in a message and for tools of which the template shows the model no name,
     /// [`Error::TextTooLong`] over 16 MiB.
     pub fn render(&self, request: &ChatRequest) -> Result<ChatPrompt> {
         let json = request.write()?;
@@ -119,12 +119,14 @@ impl ChatTemplate {
         let rendered = self.preparer.run("chat template", DEADLINE, move || ptr.render(&json))?;
         let rendered = rendered.map_err(|reason| {
             // The grammar is made of the schemas of tools and answer: they are not the template's fault.
-            let of_schema = reason.contains(SCHEMA_FAILED);
+            let of_schema = SCHEMA_FAILED.iter().any(|words| reason.contains(words));
             if of_schema { Error::Grammar { reason } } else { Error::ChatTemplate { reason } }
         })?;
         let prompt = ChatPrompt::new(rendered, request, Arc::clone(&self.preparer))?;
-        let shows = |tool: &Tool| prompt.text.contains(&tool.name);
-        if request.tool_choice != ToolChoice::None && !request.tools.is_empty() && !request.tools.iter().any(shows) {
+        if request.tool_choice != ToolChoice::None
+            && !request.continue_final_message
+            && !prompt.may_show(&request.tools)
+        {
             // llama.cpp leaves them out without a word where a template knows none. Whether it does cannot be told
             // beforehand: some show them only in some conversations.
             let reason = "the chat template does not show tools to the model; use a model, or a template, that does";
@@ -205,6 +207,15 @@ impl ChatPrompt {
         })
     }
 
+    /// Is there a trace of any of these tools? A name may stand there for another reason, too.
+    fn may_show(&self, tools: &[Tool]) -> bool {
+        let shows = |tool: &Tool| {
+            let escaped = serde_json::Value::from(tool.name.as_str()).to_string();
+            self.text.contains(&tool.name) || self.text.contains(escaped.trim_matches('"'))
+        };
+        tools.is_empty() || tools.iter().any(shows)
+    }
+
     /// The prompt's text. It must be tokenized with special tokens read.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -270,8 +281,8 @@ fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
         .map_err(|error| Error::Internal { what: format!("unexpected JSON from the chat shim: {error}") })
 }
 
-/// What llama.cpp's reader of schemas complains with: "JSON schema error at #: ...", "JSON schema conversion failed: ...".
-const SCHEMA_FAILED: &str = "JSON schema ";
+/// How llama.cpp's reader of schemas complains, behind words of those who called it.
+const SCHEMA_FAILED: [&str; 2] = ["JSON schema error at #", "JSON schema conversion failed"];
 const MAX_TEMPLATE: usize = 256 << 10;
 const MAX_TEMPLATE_DEPTH: usize = 500;
 const MAX_REQUEST: usize = 16 << 20;

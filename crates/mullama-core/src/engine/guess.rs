@@ -41,6 +41,11 @@ impl Guess {
         }
     }
 
+    /// Has it sequences of its own?
+    pub(crate) fn has_draft(&self) -> bool {
+        matches!(self, Self::Draft { .. })
+    }
+
     /// What may follow each sequence; no more than is wanted.
     pub(crate) fn propose(&mut self, wants: &[Want<'_>]) -> Vec<Vec<TokenId>> {
         match self {

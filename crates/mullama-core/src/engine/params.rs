@@ -22,8 +22,9 @@ pub struct EngineParams {
     /// Bytes of host memory for prefixes that had to leave the context. 0 keeps none. Default 512 MiB.
     pub host_cache_bytes: u64,
     /// How long a running stream should wait for its next token while prompts of others are computed, in ms: prompts are
-    /// cut to fit. 1..=60,000, default 50. A goal, not a bound: one step of the running streams alone may take longer, and
-    /// for a burst of prompts streams that got their tokens early may once wait up to nine times as long.
+    /// cut to fit. 1..=60,000, default 50. A goal, not a bound: where many streams run, a step takes as long as they take
+    /// alone, and up to the target more for prompts; and up to nine times the target where streams got their tokens early
+    /// and a burst of prompts comes, or where many prompts wait and several can be ended at once.
     pub inter_token_target_ms: u32,
     /// Events that a reader may be behind before its generation is paused. 1..=65,536, default 64.
     pub event_buffer: u32,

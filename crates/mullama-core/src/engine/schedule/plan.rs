@@ -180,13 +180,15 @@ impl<D: Decoder> Schedule<D> {
         // Where many wait, a long step that gives some of them their first token is worth its time: small steps cost more, and
         // the fewer streams run beside prompts that crawl, the less all of them get.
         let many = prompts.len() >= streams.div_ceil(3).max(MANY);
-        let burst = self.pace.most_credit();
-        let shallow = self.ending(Kind::Shallow, prompts, if many { burst } else { patience }, free);
-        if !shallow.is_empty() || !many {
-            return shallow;
-        }
-        let deep = self.ending(Kind::Deep, prompts, burst, free);
-        if deep.len() < SOME { Vec::new() } else { deep }
+        let some = |kind| {
+            let ending = self.ending(kind, prompts, self.pace.most_credit(), free);
+            (many && ending.len() >= SOME).then_some(ending)
+        };
+        let ordinary = || self.ending(Kind::Shallow, prompts, patience, free);
+        some(Kind::Shallow).unwrap_or_else(|| {
+            let ending = ordinary();
+            if ending.is_empty() { some(Kind::Deep).unwrap_or_default() } else { ending }
+        })
     }
 
     /// Those of one kind of which all that is left can be computed in a step so much longer than the target.
@@ -305,7 +307,7 @@ const PASSED_OVER: u32 = 2;
 const DEEP: usize = 512;
 /// Prompts that are many.
 const MANY: usize = 3;
-/// Deep ones that must end for a long step.
+/// Of these, those that must end for a long step.
 const SOME: usize = 2;
 /// Steps after which another group of adapters has its turn: changing them rebuilds llama.cpp's graphs.
 const GROUP_STEPS: u32 = 8;

@@ -185,7 +185,7 @@ fn streams_that_stay_scattered_are_brought_together() {
     let last = world.submit(next());
     world.turns(5);
     world.cancel(cancelled, false);
-    world.turns(10);
+    world.turns(30);
     let slots: Vec<_> = world.schedule.decoder.rows.iter().map(|row| row.slot).collect();
     assert!(matches!(slots[..], [a, b] if a + 1 == b), "{slots:?}: neighbours, and nothing is computed for a gap");
     let moved = world.stats.snapshot().cache_copies;
@@ -195,6 +195,52 @@ fn streams_that_stay_scattered_are_brought_together() {
     world.clients[asleep].ask.reads = true;
     world.read(asleep, usize::MAX);
     for client in [first, asleep, last] {
+        world.turns_until_end(client);
+    }
+    world.finish();
+}
+
+#[test]
+fn what_may_serve_again_is_given_up_for_neighbours_when_the_gap_has_cost_as_much() {
+    for host in [0, 1 << 20] {
+        let mut setup = Setup { host, ..Setup::new(3, false) };
+        setup.shape.gather_after = 4;
+        let mut world = World::new(setup);
+        let mut long = long_answers(&mut world, 90);
+        let mut next = || ask(long.next().unwrap(), 8, 90);
+        let [first, cancelled, last] = [next(), next(), next()].map(|ask| world.submit(ask));
+        world.turns(40);
+        world.cancel(cancelled, false);
+        let neighbours = |world: &World| {
+            let slots: Vec<_> = world.schedule.decoder.rows.iter().map(|row| row.slot).collect();
+            matches!(slots[..], [a, b] if a + 1 == b)
+        };
+        world.turns(9);
+        // In host memory it is as good.
+        assert_eq!(neighbours(&world), host > 0);
+        world.turns(40);
+        assert!(!neighbours(&world) || host > 0, "it holds 48 tokens, which cost more");
+        for client in [first, last] {
+            world.turns_until_end(client);
+        }
+        world.finish();
+    }
+}
+
+#[test]
+fn one_that_cannot_be_moved_is_left_where_it_is() {
+    let mut setup = Setup::new(3, false);
+    (setup.shape.length, setup.shape.gather_after) = (32, 0);
+    let mut world = World::new(setup);
+    let shifting = |number| Ask { shift: true, ..ask(number, 8, 120) };
+    let mut long = long_answers(&mut world, 20);
+    let mut next = || long.next().unwrap();
+    let first = world.submit(shifting(next()));
+    let cancelled = world.submit(ask(next(), 8, 20));
+    let last = world.submit(shifting(next()));
+    world.turns(15);
+    world.cancel(cancelled, false);
+    for client in [first, last] {
         world.turns_until_end(client);
     }
     world.finish();
