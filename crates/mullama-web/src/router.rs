@@ -69,8 +69,12 @@ fn work_routes() -> Router<AppState> {
 /// What gives places back: needed most when there are none.
 fn steering_routes() -> Router<AppState> {
     let router = both(Router::new(), "/chat/completions/{id}/control", || post(control::control));
-    both(router, "/chat/completions/control", || post(control::control_by_id))
+    // Nobody is counted here, so none may bring much.
+    both(router, "/chat/completions/control", || post(control::control_by_id)).layer(DefaultBodyLimit::max(MAX_CONTROL))
 }
+
+/// Bytes of a body that steers an answer.
+const MAX_CONTROL: usize = 16 << 10;
 
 /// What is told at once, also when no more work is taken.
 fn read_routes() -> Router<AppState> {

@@ -89,7 +89,7 @@ fn check<B>(config: &WebConfig, keys: bool, request: &http::Request<B>) -> ApiRe
 /// Asks only how it is; Kubernetes asks by an address.
 fn is_probe<B>(request: &http::Request<B>) -> bool {
     let path = request.uri().path();
-    request.method().is_safe() && (path == "/health" || path.starts_with("/health/"))
+    request.method().is_safe() && (["/health", "/v1/health"].contains(&path) || path.starts_with("/health/"))
 }
 
 /// `Host`. Browsers send it always; who sends none is none.

@@ -80,6 +80,9 @@ async fn thoughts_are_ended_where_the_request_allows_it() {
     let (stream, id) = begin(&app, json!({})).await;
     let refused = steer(&app, ONE, &id, end.clone()).await;
     assert_eq!(refused.error(400).code.as_deref(), Some("no_reasoning_control"));
+    // Who steers needs no place, and so may bring no more than it takes.
+    let long = json!({ "action": "end_reasoning", "more": "x".repeat(20_000) });
+    steer(&app, ONE, &id, long).await.error(413);
     drop(stream);
 
     // Our route, and llama.cpp's.
