@@ -86,6 +86,9 @@ impl BatchConverter {
     /// `progress` is called on the threads that work, one at a time: after each file, and within long ones about ten times a
     /// second. `stop` ends the batch soon: what is under way is given up, what was not begun stays so.
     ///
+    /// It deletes what killed conversions have left in the folders of the targets: files called `.mullama-`, six letters and
+    /// `.partial` that nobody has written to for 24 hours and that no process holds locked.
+    ///
     /// # Errors
     /// [`Error::Stream`] if the system gives no threads. What goes wrong with a file is in its result.
     pub fn run(

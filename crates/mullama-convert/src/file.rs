@@ -60,7 +60,8 @@ impl Partial {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let file = builder.tempfile_in(folder).map_err(failed("create", target))?;
-        // It tells `remove_stale` that somebody is at work; where the system has no locks it removes nothing.
+        // It tells `remove_stale` that somebody is at work. Where there are no locks that removes nothing; where other machines
+        // do not see them, its day must do.
         let _unsupported = file.as_file().try_lock();
         Ok(Self { file, target: target.to_owned(), existing })
     }
@@ -96,8 +97,8 @@ pub(crate) fn write(target: &Path, bytes: &[u8], existing: Existing) -> Result<(
     partial.put_in_place()
 }
 
-/// Removes what processes that were killed have left half-written in a folder. Only files of our own name that are older
-/// than a minute, and that no process holds locked.
+/// Removes what processes that were killed have left half-written in a folder. Only files of our own name that nobody has
+/// written to for a day, and that no process holds locked.
 pub(crate) fn remove_stale(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_partial)) {
@@ -129,8 +130,8 @@ const PREFIX: &str = ".mullama-";
 const SUFFIX: &str = ".partial";
 /// Random letters between both.
 const RANDOM: usize = 6;
-/// A file that is younger may have been made a moment ago and not be locked yet.
-const STALE: Duration = Duration::from_secs(60);
+/// A younger file may be at work on another machine, which shares the folder but not its locks.
+const STALE: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +140,7 @@ mod tests {
     #[test]
     fn only_what_nobody_works_at_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        let long_ago = SystemTime::now() - STALE - Duration::from_mins(1);
         let made = |name: &str, modified: SystemTime| {
             let path = folder.path().join(name);
             File::create(&path).unwrap().set_modified(modified).unwrap();
@@ -148,6 +149,7 @@ mod tests {
         let stale = made(".mullama-aB3dE6.partial", long_ago);
         let kept = [
             made(".mullama-aB3dE7.partial", SystemTime::now()),
+            made(".mullama-aB3dE8.partial", SystemTime::now() - Duration::from_hours(23)),
             made(".mullama-aB3.partial", long_ago),
             made(".mullama-aB-dE6.partial", long_ago),
             made("song.partial", long_ago),

@@ -3,6 +3,7 @@
 mod aac;
 mod codec;
 pub(crate) mod edit;
+mod md5;
 mod open;
 mod opus;
 mod units;
@@ -171,7 +172,6 @@ impl Decoder {
             if self.facts.container == "Ogg" {
                 self.health.follow(packet.pts.get(), packet.block_dur().get());
             }
-            block.clear();
             let decoded = self.codec.decode(&packet, block).and_then(|spec| match spec {
                 Some(spec) if spec != self.facts.spec => Err(Damage(format!(
                     "the sound changes from {} Hz and {} channels to {} Hz and {}",
@@ -238,7 +238,7 @@ impl Decoder {
             if refuse {
                 return Err(self.corrupt(format!("{missing} frames are missing within")));
             }
-            self.warnings.push(AudioWarning::Truncated { expected: got + missing, got });
+            self.warnings.push(AudioWarning::Truncated { expected: got.saturating_add(missing), got });
         }
         match self.facts.announced {
             Some(expected) if got < expected => {
@@ -273,7 +273,8 @@ impl Decoder {
 impl Health {
     fn follow(&mut self, start: i64, frames: u64) {
         let gap = self.next.map_or(0, |next| start.saturating_sub(next));
-        self.missing += u64::try_from(gap).unwrap_or(0);
+        // Hostile positions leap over all that 64 bits can say, again and again.
+        self.missing = self.missing.saturating_add(u64::try_from(gap).unwrap_or(0));
         self.next = Some(start.saturating_add_unsigned(frames));
     }
 
@@ -297,3 +298,18 @@ const MISSING: u64 = 64;
 
 /// Errors of the demuxer in a row after which no more packets are expected.
 const MAX_STUCK: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::Health;
+
+    #[test]
+    fn positions_that_leap_to_and_fro_do_not_wrap() {
+        let mut health = Health::default();
+        for _ in 0..3 {
+            health.follow(i64::MIN, 0);
+            health.follow(i64::MAX, u64::MAX);
+        }
+        assert_eq!(health.missing, u64::MAX);
+    }
+}

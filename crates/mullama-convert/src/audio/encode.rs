@@ -26,9 +26,10 @@ pub(crate) trait FloatEncoder {
     fn finish(self: Box<Self>) -> Result<Encoded>;
 }
 
-/// Takes interleaved integers of the target's depth.
+/// Takes interleaved integers.
 pub(crate) trait IntEncoder {
-    fn write(&mut self, samples: &[i32]) -> Result<()>;
+    /// Takes samples that have the target's depth once their lowest `shift` bits are dropped.
+    fn write(&mut self, samples: &[i32], shift: u32) -> Result<()>;
 
     /// Writes what is left and mends the header.
     fn finish(self: Box<Self>) -> Result<Encoded>;
@@ -56,7 +57,7 @@ impl Encoded {
 }
 
 impl Encoder {
-    /// Writes the headers. `seconds` is how long the sound is about to be, if that is known.
+    /// Writes the headers.
     pub(crate) fn new(target: &Target, tags: &Tags, sink: Sink) -> Result<Self> {
         let needs_seek = matches!(target.format, AudioFormatType::MP3 | AudioFormatType::M4A);
         if needs_seek && !sink.can_patch() {

@@ -45,49 +45,58 @@ pub fn tags(bytes: &[u8]) {
 
 /// Units through our MP4 file come back as they were, under one length for each: the first byte of what is left.
 pub fn mp4_units(bytes: &[u8]) {
-    let spec = Spec { rate: 44_100, channels: 2 };
     let sink = Sink::memory(u64::MAX);
-    let writer = UnitWriter::m4a(spec, &[0x12, 0x10], &Tags::default(), sink).expect("memory takes all");
-    through(bytes, writer, spec, |unit| unit.to_vec());
+    let mut writer = UnitWriter::m4a(CD, &[0x12, 0x10], &Tags::default(), sink).expect("memory takes all");
+    let units = put(bytes, &mut writer);
+    if units.is_empty() {
+        return;
+    }
+    let file = writer.finish(7, 1024 * units.len() as u64 - 7).and_then(Sink::finish).expect("memory takes all");
+    let source = Source::bytes(file.into(), &Limits::default()).expect("it is not empty");
+    let read = Units::open(source, CD, &ConversionConfig::default()).expect("our own file is read");
+    let mut read = read.expect("it holds plain AAC");
+    assert_eq!(read.skip(), 7);
+    let mut back = Vec::new();
+    while let Some(unit) = read.next_unit().expect("our own file is whole") {
+        back.push(unit);
+    }
+    assert!(back.iter().map(|unit| &unit[..]).eq(units), "other units came back");
 }
 
-/// Units through ADTS come back as they were.
+/// Units through ADTS come back as they were. A demuxer would take some for the beginning of another format, so the headers
+/// are read here (ISO/IEC 14496-3, 1.A.3.2).
 pub fn adts_units(bytes: &[u8]) {
-    let spec = Spec { rate: 44_100, channels: 2 };
-    let units = AdtsUnits::new(spec).expect("ADTS takes CD sound");
-    let writer = UnitWriter::adts(units, &Tags::default(), Sink::memory(u64::MAX)).expect("memory takes all");
-    through(bytes, writer, spec, |unit| unit.to_vec());
+    let units = AdtsUnits::new(CD).expect("ADTS takes CD sound");
+    let mut writer = UnitWriter::adts(units, &Tags::default(), Sink::memory(u64::MAX)).expect("memory takes all");
+    let units = put(bytes, &mut writer);
+    let file = writer.finish(0, 0).and_then(Sink::finish).expect("memory takes all");
+    let (mut rest, mut back) = (&file[..], Vec::new());
+    while let [0xff, flags, codec, high, middle, low, _, ..] = *rest {
+        // MPEG-4 or MPEG-2 without a checksum; LC at 44.1 kHz with two channels.
+        assert_eq!((flags & 0xf7, codec & 0xfd, codec & 1, high >> 6), (0xf1, 0x50, 0, 2), "{rest:02x?}");
+        let length = usize::from(high & 3) << 11 | usize::from(middle) << 3 | usize::from(low >> 5);
+        let (unit, behind) = rest.split_at(length);
+        back.push(&unit[7..]);
+        rest = behind;
+    }
+    assert!(rest.is_empty() && back == units, "other units came back");
 }
 
-fn through(mut bytes: &[u8], mut writer: UnitWriter, spec: Spec, expect: impl Fn(&[u8]) -> Vec<u8>) {
-    let adts = matches!(writer, UnitWriter::Adts(..));
+/// Puts units, and gives them.
+fn put<'a>(mut bytes: &'a [u8], writer: &mut UnitWriter) -> Vec<&'a [u8]> {
     let mut units = Vec::new();
     while let [length, rest @ ..] = bytes {
         let (unit, rest) = rest.split_at(usize::from(*length).min(rest.len()));
         bytes = rest;
         if !unit.is_empty() {
             writer.put(unit).expect("units are short");
-            units.push(expect(unit));
+            units.push(unit);
         }
     }
-    // A demuxer of ADTS looks for several headers in a row.
-    if units.len() < 4 {
-        return;
-    }
-    let file = writer.finish(7, 1024 * units.len() as u64 - 7).and_then(Sink::finish).expect("memory takes all");
-    let source = Source::bytes(file.into(), &Limits::default()).expect("it is not empty");
-    let Ok(Some(mut read)) = Units::open(source, spec, &ConversionConfig::default()) else {
-        // Units may look like another format's beginning; in MP4 nothing stands before the marks.
-        assert!(adts, "our own MP4 file is not read");
-        return;
-    };
-    assert!(adts || read.skip() == 7);
-    let mut back = Vec::new();
-    while let Ok(Some(unit)) = read.next_unit() {
-        back.push(unit.to_vec());
-    }
-    assert!(adts || back == units, "other units came back");
+    units
 }
+
+const CD: Spec = Spec { rate: 44_100, channels: 2 };
 
 /// Integers through WAV come back as they were.
 pub fn wave_samples(bytes: &[u8]) {
@@ -121,7 +130,7 @@ fn lossless(format: AudioFormatType, bytes: &[u8]) {
     let target = Target { format, spec, bits, bitrate: 0, quality: 0.0, frames: None };
     let mut encoder = Encoder::new(&target, &Tags::default(), Sink::memory(u64::MAX)).expect("memory takes all");
     let Encoder::Int(int) = &mut encoder else { unreachable!("these take integers") };
-    int.write(samples).expect("memory takes all");
+    int.write(samples, 0).expect("memory takes all");
     let file = encoder.finish().and_then(|encoded| encoded.sink.finish()).expect("memory takes all");
     let source = Source::bytes(file.into(), &Limits::default()).expect("it is not empty");
     let mut decoder = super::decode::Decoder::open(source, &ConversionConfig::default()).expect("our own file is read");

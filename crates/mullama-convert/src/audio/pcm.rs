@@ -120,6 +120,14 @@ pub(crate) fn wave_mask(channels: u16) -> u32 {
     })
 }
 
+/// Makes `out` the lowest `N` bytes of each sample behind `shift` bits that are dropped.
+pub(crate) fn low_bytes<const N: usize>(samples: &[i32], shift: u32, out: &mut Vec<u8>) {
+    out.resize(samples.len() * N, 0);
+    for (place, sample) in out.as_chunks_mut::<N>().0.iter_mut().zip(samples) {
+        place.copy_from_slice(&(sample >> shift).to_le_bytes()[..N]);
+    }
+}
+
 /// Cuts interleaved samples into planes, in the order that `order` names.
 pub(crate) fn deinterleave(samples: &[f32], order: &[usize], planes: &mut [Vec<f32>]) {
     for (plane, channel) in planes.iter_mut().zip(order) {

@@ -129,10 +129,8 @@ pub(crate) fn run(source: &mut dyn BlockSource, gain: f32, plan: Plan<'_>, sink:
     while source.next_block(&mut block)? {
         match (&mut encoder, &block) {
             (Encoder::Int(encoder), Samples::Int(samples)) if exact => {
-                integers.clear();
-                integers.extend(samples.iter().map(|sample| sample >> (32 - depth)));
-                count(integers.len());
-                encoder.write(&integers)?;
+                count(samples.len());
+                encoder.write(samples, 32 - depth)?;
             }
             (encoder, block) => {
                 let samples = stages.run(block)?;
@@ -181,7 +179,7 @@ fn write(encoder: &mut Encoder, samples: &[f32], quantiser: &mut Quantiser, inte
         Encoder::Float(encoder) => encoder.write(samples),
         Encoder::Int(encoder) => {
             quantiser.run(samples, integers);
-            encoder.write(integers)
+            encoder.write(integers, 0)
         }
     }
 }

@@ -157,7 +157,8 @@ pub enum AudioWarning {
         /// How many.
         frames: u64,
     },
-    /// The target cannot hold this tag.
+    /// A tag is left out: the target cannot hold it, or it is no longer true, as `replaygain_track_gain` of sound whose level
+    /// was changed.
     DroppedTag {
         /// Its name.
         key: String,
@@ -189,7 +190,7 @@ impl fmt::Display for AudioWarning {
                 write!(f, "{wanted:+.1} dB would have clipped, {given:+.1} dB were given")
             }
             Self::InexactLength { frames } => write!(f, "the target plays {frames} frames of silence more"),
-            Self::DroppedTag { key } => write!(f, "the target cannot hold the tag `{key}`"),
+            Self::DroppedTag { key } => write!(f, "the tag `{key}` does not fit the target"),
             Self::UnreadableTags { problem } => write!(f, "tags are left out: {problem}"),
         }
     }

@@ -2,12 +2,12 @@
 //! Nothing is rewritten afterwards, so a file of any size costs no memory.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use bytes::Bytes;
 use lofty::config::{ParseOptions, WriteOptions};
-use lofty::file::FileType;
+use lofty::file::{FileType, TaggedFile};
 use lofty::flac::FlacFile;
 use lofty::ogg::tag::VorbisComments;
 use lofty::ogg::{OpusFile, VorbisFile};
@@ -18,6 +18,7 @@ use lofty::tag::{ItemValue, Tag, TagItem, TagType};
 
 use super::options::AudioFormatType;
 use super::report::AudioWarning;
+use super::wave;
 use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::metadata::{MetadataItem, TagPicture, snake_case};
@@ -28,6 +29,15 @@ pub(crate) struct Tags {
     tag: Option<Tag>,
     /// Vorbis comments that no other kind of tag has a name for.
     own: Vec<(String, String)>,
+}
+
+/// What a conversion did to the sound that its tags tell about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changed {
+    /// It is louder or quieter than before.
+    pub(crate) level: bool,
+    /// It has other channels.
+    pub(crate) channels: bool,
 }
 
 impl Tags {
@@ -49,7 +59,12 @@ impl Tags {
         let mut first = [0; 4];
         let read = reader.read_exact(&mut first).and_then(|()| reader.rewind());
         if read.is_ok() && first == *b"RF64" {
-            return unreadable("those of RF64 are not read".to_owned());
+            let tail = reader.seek(SeekFrom::End(0)).and_then(|len| wave::tail(&mut reader, len));
+            return match tail {
+                Ok(tail) if !tail.tagged => (Self::default(), None),
+                Ok(_) => unreadable("those of RF64 are not read".to_owned()),
+                Err(error) => unreadable(error.to_string()),
+            };
         }
         let options = ParseOptions::new().read_properties(false);
         let probe = match Probe::new(&mut reader).options(options).guess_file_type() {
@@ -57,8 +72,17 @@ impl Tags {
             Err(error) => return unreadable(error.to_string()),
         };
         let Some(kind) = probe.file_type() else { return (Self::default(), None) };
-        let file = match probe.read() {
-            Ok(file) => file,
+        let file = match kind {
+            FileType::Flac => FlacFile::read_from(probe.into_inner(), options)
+                .map(|file| (file.vorbis_comments().map_or(Vec::new(), own_comments), file.into())),
+            FileType::Vorbis => VorbisFile::read_from(probe.into_inner(), options)
+                .map(|file| (own_comments(file.vorbis_comments()), file.into())),
+            FileType::Opus => OpusFile::read_from(probe.into_inner(), options)
+                .map(|file| (own_comments(file.vorbis_comments()), file.into())),
+            _ => probe.read().map(|file| (Vec::new(), file)),
+        };
+        let (own, file): (_, TaggedFile) = match file {
+            Ok(found) => found,
             Err(error) => return unreadable(error.to_string()),
         };
         let Some(mut tag) = file.primary_tag().or_else(|| file.first_tag()).cloned() else {
@@ -81,8 +105,25 @@ impl Tags {
         if bytes as u64 > limits.max_metadata_bytes {
             return unreadable(format!("pictures of {bytes} bytes are more than {}", limits.max_metadata_bytes));
         }
-        let own = reader.rewind().map_or(Vec::new(), |()| own_comments(&mut reader, kind, options));
         (Self { tag: Some(tag), own }, None)
+    }
+
+    /// Takes out what is no longer true of sound that was changed, and tells what that was.
+    pub(crate) fn drop_untrue(&mut self, changed: Changed) -> Vec<AudioWarning> {
+        let mut dropped = Vec::new();
+        let mut holds = |name: String| {
+            let untrue = (changed.level && LEVELS.iter().any(|level| name.starts_with(level)))
+                || (changed.channels && name == CHANNEL_MASK);
+            if untrue {
+                dropped.push(AudioWarning::DroppedTag { key: name });
+            }
+            !untrue
+        };
+        if let Some(tag) = &mut self.tag {
+            tag.retain(|item| holds(name(item.key())));
+        }
+        self.own.retain(|(key, _)| holds(key.to_ascii_lowercase()));
+        dropped
     }
 
     /// What they say, each under one name for all formats.
@@ -238,15 +279,11 @@ fn put(tag: &mut Tag, item: &TagItem) -> bool {
 }
 
 /// The comments of FLAC, Vorbis and Opus that have names of their own.
-fn own_comments<R: Read + Seek>(reader: &mut R, kind: FileType, options: ParseOptions) -> Vec<(String, String)> {
-    let comments = match kind {
-        FileType::Flac => FlacFile::read_from(reader, options).ok().and_then(|file| file.vorbis_comments().cloned()),
-        FileType::Vorbis => VorbisFile::read_from(reader, options).ok().map(|file| file.vorbis_comments().clone()),
-        FileType::Opus => OpusFile::read_from(reader, options).ok().map(|file| file.vorbis_comments().clone()),
-        _ => None,
-    };
-    let own = comments.map(|comments| comments.split_tag().0);
-    own.map_or(Vec::new(), |own| own.items().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+fn own_comments(comments: &VorbisComments) -> Vec<(String, String)> {
+    // A copy without pictures, which may be large.
+    let mut words = VorbisComments::default();
+    comments.items().for_each(|(key, value)| words.push(key.to_owned(), value.to_owned()));
+    words.split_tag().0.items().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// The name of a tag, as Vorbis comments have it where they do.
@@ -272,3 +309,8 @@ fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 const VENDOR: &str = concat!("mullama ", env!("CARGO_PKG_VERSION"));
+
+/// How the names of tags begin that say how loud the sound is.
+const LEVELS: [&str; 2] = ["replaygain_", "r128_"];
+/// FLAC's own name for the places of the loudspeakers.
+const CHANNEL_MASK: &str = "waveformatextensible_channel_mask";

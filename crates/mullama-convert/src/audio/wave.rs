@@ -14,9 +14,11 @@ pub(crate) struct WaveTail {
     pub(crate) trailing: u64,
     /// The sound of an RF64 file.
     pub(crate) long: Option<LongSound>,
+    /// Whether tags lie before or behind the sound.
+    pub(crate) tagged: bool,
 }
 
-/// Sound whose length takes 64 bits.
+/// Sound whose length may take 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LongSound {
     /// Bytes that the file announces.
@@ -28,6 +30,10 @@ pub(crate) struct LongSound {
 /// Walks over the chunks of a WAV of `len` bytes.
 pub(crate) fn tail<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<WaveTail> {
     let mut found = WaveTail::default();
+    let mut first = [0; 4];
+    reader.seek(SeekFrom::Start(0))?;
+    reader.read_exact(&mut first)?;
+    let rf64 = first == *b"RF64";
     let mut at = 12u64;
     let mut seen = false;
     // What RF64 says in the place of lengths of 2^32 - 1.
@@ -53,7 +59,9 @@ pub(crate) fn tail<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<WaveT
                 long = Some(u64::from_le_bytes(bytes));
             }
             b"data" => {
-                if let (UNKNOWN, Some(bytes)) = (size, long) {
+                // RF64 may have its length in 32 bits too, if it fits.
+                let bytes = if size == UNKNOWN { long } else { Some(size).filter(|_| rf64) };
+                if let Some(bytes) = bytes {
                     size = bytes;
                     let end = (at + 8).saturating_add(bytes).min(len);
                     found.long = Some(LongSound { bytes, end });
@@ -61,6 +69,12 @@ pub(crate) fn tail<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<WaveT
                     return Ok(WaveTail { unknown_length: true, ..found });
                 }
                 seen = true;
+            }
+            b"id3 " | b"ID3 " => found.tagged = true,
+            b"LIST" if size >= 4 && at + 12 <= len => {
+                let mut kind = [0; 4];
+                reader.read_exact(&mut kind)?;
+                found.tagged |= kind == *b"INFO";
             }
             _ => {}
         }

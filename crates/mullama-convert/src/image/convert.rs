@@ -258,6 +258,22 @@ impl ImageConverter {
         guarded(picture, || Ok(describe::items(&decode::open(&file, &config.limits)?.metadata)))
     }
 
+    /// As [`probe_blocking`](Self::probe_blocking) and [`metadata_blocking`](Self::metadata_blocking) together, which reads the
+    /// file once.
+    ///
+    /// # Errors
+    /// As [`load_and_convert_with`](Self::load_and_convert_with).
+    pub fn describe_blocking(
+        &self,
+        path: impl AsRef<Path>,
+        config: &ConversionConfig,
+    ) -> Result<(ImageInfo, Vec<MetadataItem>)> {
+        let file = read(path.as_ref(), &config.limits)?;
+        guarded(picture, || {
+            decode::open(&file, &config.limits).map(|opened| (opened.info, describe::items(&opened.metadata)))
+        })
+    }
+
     /// As [`metadata_blocking`](Self::metadata_blocking), on tokio's blocking threads.
     ///
     /// # Errors

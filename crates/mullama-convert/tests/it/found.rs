@@ -9,15 +9,16 @@ use mullama_convert::{
 #[test]
 fn findings_do_no_harm_any_more() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/found");
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 5, "{files:?}");
+    for path in files {
         let bytes = std::fs::read(&path).unwrap();
         let check = |what: &str, error: Option<Error>, start: Instant| {
             assert!(
                 !matches!(error, Some(Error::Panicked { .. } | Error::Encode { .. })),
                 "{path:?}, {what}: {error:?}"
             );
-            assert!(start.elapsed() < Duration::from_secs(2), "{path:?}, {what}: {:?}", start.elapsed());
+            assert!(start.elapsed() < BOUND * BUSY, "{path:?}, {what}: {:?}", start.elapsed());
         };
         for damaged in [Damaged::Refuse, Damaged::Accept] {
             let config = ConversionConfig::new().damaged(damaged).metadata(MetadataPolicy::StripLocation);
@@ -41,3 +42,8 @@ fn findings_do_no_harm_any_more() {
         }
     }
 }
+
+/// What no input may pass.
+const BOUND: Duration = Duration::from_secs(2);
+/// How much longer a machine may take that has other work to do.
+const BUSY: u32 = 3;

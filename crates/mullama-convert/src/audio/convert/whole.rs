@@ -18,7 +18,7 @@ use crate::audio::report::{AudioInfo, AudioReport, AudioWarning};
 use crate::audio::sink::Sink;
 use crate::audio::source::Source;
 use crate::audio::stages::Stages;
-use crate::audio::tags::Tags;
+use crate::audio::tags::{Changed, Tags};
 use crate::config::{ConversionConfig, MetadataPolicy};
 use crate::error::{Error, Result};
 use crate::file::{self, Partial, check_target, failed};
@@ -181,15 +181,18 @@ fn converted<'a>(
         None => input.open(config)?,
     };
     let target = Target::plan(format, source.facts(), &config.audio)?;
-    let (tags, unreadable) = input.tags(config);
+    let (mut tags, unreadable) = input.tags(config);
     let (gain, limited) = if pipeline::listens(config) {
         pipeline::measure(input.open(config)?.as_mut(), &target, config, progress)?
     } else {
         (1.0, None)
     };
+    let channels = source.facts().spec.channels != target.spec.channels;
+    let untrue = tags.drop_untrue(Changed { level: (gain - 1.0).abs() > f32::EPSILON, channels });
     let plan = Plan { target, config, tags: &tags, progress };
     let outcome = pipeline::run(source.as_mut(), gain, plan, sink)?;
     let Outcome { bytes, input, output, method, gain_db, mut warnings } = outcome;
+    warnings.extend(untrue);
     warnings.extend(unreadable);
     warnings.extend(limited);
     let elapsed = std::time::Duration::ZERO;

@@ -31,6 +31,7 @@ impl AacDecoder {
 impl PacketDecoder for AacDecoder {
     fn decode(&mut self, packet: &Packet, out: &mut Samples) -> Result<Option<Spec>, Damage> {
         let Samples::Float(out) = out else { return Err(Damage("AAC has no integers".to_owned())) };
+        out.clear();
         let mut spec = None;
         let decoded = self.decoder.decode_au(&packet.data, |frame| {
             let channels = frame.planar.len();

@@ -129,7 +129,6 @@ impl Decoder {
                 continue;
             }
             self.health.packets += 1;
-            block.clear();
             match self.codec.decode(&packet, &mut block) {
                 Ok(None) => {}
                 Ok(Some(spec)) => {

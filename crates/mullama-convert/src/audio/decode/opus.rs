@@ -75,6 +75,7 @@ impl OpusPackets {
 impl PacketDecoder for OpusPackets {
     fn decode(&mut self, packet: &Packet, out: &mut Samples) -> Result<Option<Spec>, Damage> {
         let Samples::Float(out) = out else { return Err(Damage("Opus has no integers".to_owned())) };
+        out.clear();
         let decoded = match &mut self.decoder {
             Inner::One(decoder) => decoder.decode(&packet.data, MAX_PACKET_SAMPLES, &mut self.buffer),
             Inner::Many(decoder) => decoder.decode(&packet.data, MAX_PACKET_SAMPLES, &mut self.buffer),

@@ -10,7 +10,7 @@ use md5::{Digest as _, Md5};
 use self::frame::Framer;
 use super::blocks::Blocks;
 use super::{Encoded, IntEncoder, Target};
-use crate::audio::pcm::Spec;
+use crate::audio::pcm::{Spec, low_bytes};
 use crate::audio::sink::Sink;
 use crate::audio::tags::Tags;
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 pub(super) struct Flac {
     blocks: Blocks<i32>,
     stream: Stream,
+    shifted: Vec<i32>,
 }
 
 struct Stream {
@@ -61,16 +62,16 @@ impl Flac {
             sink.put(content)?;
         }
         let stream = Stream { sink, framer: Framer::new(spec, depth), info, md5: Md5::new(), bytes: Vec::new() };
-        Ok(Self { blocks: Blocks::new(BLOCK * usize::from(spec.channels)), stream })
+        Ok(Self { blocks: Blocks::new(BLOCK * usize::from(spec.channels)), stream, shifted: Vec::new() })
     }
 }
 
 impl Stream {
     fn block(&mut self, samples: &[i32]) -> Result<()> {
         match self.info.depth {
-            8 => low_bytes::<1>(samples, &mut self.bytes),
-            16 => low_bytes::<2>(samples, &mut self.bytes),
-            _ => low_bytes::<3>(samples, &mut self.bytes),
+            8 => low_bytes::<1>(samples, 0, &mut self.bytes),
+            16 => low_bytes::<2>(samples, 0, &mut self.bytes),
+            _ => low_bytes::<3>(samples, 0, &mut self.bytes),
         }
         self.md5.update(&self.bytes);
         let frame = self.framer.frame(samples);
@@ -84,12 +85,19 @@ impl Stream {
 }
 
 impl IntEncoder for Flac {
-    fn write(&mut self, samples: &[i32]) -> Result<()> {
+    fn write(&mut self, samples: &[i32], shift: u32) -> Result<()> {
+        let samples = if shift == 0 {
+            samples
+        } else {
+            self.shifted.clear();
+            self.shifted.extend(samples.iter().map(|sample| sample >> shift));
+            &self.shifted
+        };
         self.blocks.push(samples, |block| self.stream.block(block))
     }
 
     fn finish(self: Box<Self>) -> Result<Encoded> {
-        let Self { blocks, mut stream } = *self;
+        let Self { blocks, mut stream, .. } = *self;
         if !blocks.rest().is_empty() {
             stream.block(blocks.rest())?;
         }
@@ -118,14 +126,6 @@ impl Info {
         let parts = [&block[..], &block, &shortest, &longest, &numbers.to_be_bytes(), &md5].concat();
         bytes.copy_from_slice(&parts);
         bytes
-    }
-}
-
-/// Makes `out` the lowest `N` bytes of each sample.
-pub(super) fn low_bytes<const N: usize>(samples: &[i32], out: &mut Vec<u8>) {
-    out.resize(samples.len() * N, 0);
-    for (place, sample) in out.as_chunks_mut::<N>().0.iter_mut().zip(samples) {
-        place.copy_from_slice(&sample.to_le_bytes()[..N]);
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
             let spec = Spec { rate, channels };
             let target = Target { format: AudioFormatType::FLAC, spec, bits, bitrate: 0, quality: 0.0, frames: None };
             let mut flac = Box::new(Flac::new(&target, &Tags::default(), Sink::memory(u64::MAX)).unwrap());
-            samples.chunks(777 * usize::from(channels)).for_each(|piece| flac.write(piece).unwrap());
+            samples.chunks(777 * usize::from(channels)).for_each(|piece| flac.write(piece, 0).unwrap());
             let file = flac.finish().unwrap().sink.finish().unwrap();
             let raw = samples.len() * usize::try_from(bits.bits()).unwrap() / 8;
             // The difference of two channels takes a bit more for each frame.

@@ -1,8 +1,12 @@
 //! An MP4 file with one AAC track (ISO/IEC 14496-12 and -14): units as they come, the index at the end, an edit list that
 //! makes the length exact.
 
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+
+use tempfile::SpooledTempFile;
+
 use crate::audio::pcm::Spec;
-use crate::audio::sink::Sink;
+use crate::audio::sink::{Sink, write_error};
 use crate::error::{Error, Result};
 
 pub(crate) struct Mp4 {
@@ -14,10 +18,20 @@ pub(crate) struct Mp4 {
     tags: Vec<u8>,
     /// Where the length of `mdat` stands.
     mdat_at: u64,
-    sizes: Vec<u16>,
-    /// Where each chunk of [`CHUNK`] units begins.
-    chunks: Vec<u64>,
+    /// How long each unit is, in 32 bits.
+    sizes: Table,
+    /// Where each chunk of [`CHUNK`] units begins, in 64 bits.
+    chunks: Table,
+    units: u64,
+    /// Bytes of all units.
+    total: u64,
     largest: u32,
+}
+
+/// A long table of the index. What does not fit into [`IN_MEMORY`] bytes lies in a file without a name.
+struct Table {
+    entries: BufWriter<SpooledTempFile>,
+    bytes: u64,
 }
 
 impl Mp4 {
@@ -32,8 +46,10 @@ impl Mp4 {
             config: config.to_vec(),
             tags,
             mdat_at,
-            sizes: Vec::new(),
-            chunks: Vec::new(),
+            sizes: Table::new(),
+            chunks: Table::new(),
+            units: 0,
+            total: 0,
             largest: 0,
         })
     }
@@ -46,10 +62,12 @@ impl Mp4 {
             unit: "bytes",
         };
         let size = u16::try_from(unit.len()).map_err(|_| too_large())?;
-        if self.sizes.len().is_multiple_of(CHUNK) {
-            self.chunks.push(self.sink.written());
+        if self.units.is_multiple_of(CHUNK.into()) {
+            self.chunks.put(&self.sink.written().to_be_bytes())?;
         }
-        self.sizes.push(size);
+        self.sizes.put(&u32::from(size).to_be_bytes())?;
+        self.units += 1;
+        self.total += u64::from(size);
         self.largest = self.largest.max(size.into());
         self.sink.put(unit)
     }
@@ -61,28 +79,18 @@ impl Mp4 {
         let tags = self.meta();
         let head = self.moov(priming, frames, tags.len() as u64)?;
         self.sink.put(&head)?;
-        // The two long tables go out piece by piece: ten hours have six megabytes of them.
-        let mut piece = Vec::with_capacity(PIECE);
-        for sizes in self.sizes.chunks(PIECE / 4) {
-            piece.clear();
-            sizes.iter().for_each(|size| piece.extend_from_slice(&u32::from(*size).to_be_bytes()));
-            self.sink.put(&piece)?;
-        }
-        let count = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
-        self.sink.put(&head_of(b"co64", 8 + self.chunks.len() as u64 * 8)?)?;
-        self.sink.put(&[&[0; 4][..], &count.to_be_bytes()].concat())?;
-        for chunks in self.chunks.chunks(PIECE / 8) {
-            piece.clear();
-            chunks.iter().for_each(|at| piece.extend_from_slice(&at.to_be_bytes()));
-            self.sink.put(&piece)?;
-        }
+        let chunks = u32::try_from(self.chunks.bytes / 8).unwrap_or(u32::MAX);
+        self.sizes.copy(&mut self.sink)?;
+        self.sink.put(&head_of(b"co64", 8 + self.chunks.bytes)?)?;
+        self.sink.put(&[&[0; 4][..], &chunks.to_be_bytes()].concat())?;
+        self.chunks.copy(&mut self.sink)?;
         self.sink.put(&tags)?;
         Ok(self.sink)
     }
 
     /// The `moov` box up to the table of sizes; `tags` bytes follow the tables.
     fn moov(&self, priming: u64, frames: u64, tags: u64) -> Result<Vec<u8>> {
-        let coded = self.sizes.len() as u64 * 1024;
+        let coded = self.units * 1024;
         // Movie and track tick with the sample rate: every length is whole. Version 1 of the boxes has 64 bits for them.
         let scale = self.spec.rate.to_be_bytes();
         let mut mvhd = vec![1, 0, 0, 0];
@@ -115,7 +123,7 @@ impl Mp4 {
 
         let hdlr = b"\0\0\0\0\0\0\0\0soun\0\0\0\0\0\0\0\0\0\0\0\0sound\0";
         let dref = [&b"\0\0\0\0\0\0\0\x01"[..], &atom(b"url ", b"\0\0\0\x01")].concat();
-        let tables = self.sizes.len() as u64 * 4 + 16 + self.chunks.len() as u64 * 8;
+        let tables = self.sizes.bytes + 16 + self.chunks.bytes;
         let dinf = atom(b"dinf", &atom(b"dref", &dref));
         let minf = open(b"minf", &[atom(b"smhd", &[0; 8]), dinf, self.stbl(tables)?].concat(), tables)?;
         let mdia = open(b"mdia", &[atom(b"mdhd", &mdhd), atom(b"hdlr", hdlr), minf].concat(), tables)?;
@@ -135,9 +143,9 @@ impl Mp4 {
 
     /// The `stbl` box up to the table of sizes; `tables` bytes of tables follow.
     fn stbl(&self, tables: u64) -> Result<Vec<u8>> {
-        let count = u32::try_from(self.sizes.len()).map_err(|_| Error::TooLarge {
+        let count = u32::try_from(self.units).map_err(|_| Error::TooLarge {
             what: "the sound",
-            value: self.sizes.len() as u64,
+            value: self.units,
             limit: u32::MAX.into(),
             unit: "access units",
         })?;
@@ -145,11 +153,10 @@ impl Mp4 {
         stts.extend_from_slice(&count.to_be_bytes());
         stts.extend_from_slice(&1024u32.to_be_bytes());
 
-        let chunk = u32::try_from(CHUNK).unwrap_or(u32::MAX);
-        let (whole, rest) = (count / chunk, count % chunk);
+        let (whole, rest) = (count / CHUNK, count % CHUNK);
         let mut runs = Vec::new();
         if whole > 0 {
-            runs.push((1, chunk));
+            runs.push((1, CHUNK));
         }
         if rest > 0 {
             runs.push((whole + 1, rest));
@@ -163,14 +170,13 @@ impl Mp4 {
 
         let stsz = [&[0; 8][..], &count.to_be_bytes()].concat();
         let stsd = [&b"\0\0\0\0\0\0\0\x01"[..], &atom(b"mp4a", &self.mp4a())].concat();
-        let stsz = open(b"stsz", &stsz, self.sizes.len() as u64 * 4)?;
+        let stsz = open(b"stsz", &stsz, self.sizes.bytes)?;
         open(b"stbl", &[atom(b"stsd", &stsd), atom(b"stts", &stts), atom(b"stsc", &stsc), stsz].concat(), tables)
     }
 
     /// The sample entry with the decoder's configuration (ISO/IEC 14496-14, 5.6; 14496-1, 7.2.6).
     fn mp4a(&self) -> Vec<u8> {
-        let total: u64 = self.sizes.iter().map(|size| u64::from(*size)).sum();
-        let average = total * 8 * u64::from(self.spec.rate) / (self.sizes.len().max(1) as u64 * 1024);
+        let average = self.total * 8 * u64::from(self.spec.rate) / (self.units.max(1) * 1024);
         let average = u32::try_from(average).unwrap_or(u32::MAX).to_be_bytes();
         let most = u64::from(self.largest) * 8 * u64::from(self.spec.rate) / 1024;
         let most = u32::try_from(most).unwrap_or(u32::MAX).to_be_bytes();
@@ -191,6 +197,25 @@ impl Mp4 {
         entry.extend_from_slice(&[0, 0]);
         entry.extend_from_slice(&atom(b"esds", &esds));
         entry
+    }
+}
+
+impl Table {
+    fn new() -> Self {
+        Self { entries: BufWriter::new(SpooledTempFile::new(IN_MEMORY)), bytes: 0 }
+    }
+
+    fn put(&mut self, entry: &[u8]) -> Result<()> {
+        self.bytes += entry.len() as u64;
+        self.entries.write_all(entry).map_err(write_error)
+    }
+
+    fn copy(self, sink: &mut Sink) -> Result<()> {
+        let copied = self.entries.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|mut table| {
+            table.seek(SeekFrom::Start(0))?;
+            std::io::copy(&mut table, sink)
+        });
+        copied.map(drop).map_err(write_error)
     }
 }
 
@@ -224,7 +249,7 @@ fn descriptor(tag: u8, content: &[u8]) -> Vec<u8> {
 const MATRIX: &[u8] = b"\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x40\0\0\0";
 
 /// Units in a chunk: about half a second.
-const CHUNK: usize = 24;
+const CHUNK: u32 = 24;
 
-/// Bytes of a table that are written at once.
-const PIECE: usize = 64 << 10;
+/// Bytes of a table that stay in memory: those of half an hour at 44.1 kHz.
+const IN_MEMORY: usize = 256 << 10;

@@ -1,9 +1,8 @@
 //! WAV: PCM of 8 to 32 bits and floats, RF64 beyond 4 GiB (EBU Tech 3306).
 
-use super::flac::low_bytes;
 use super::{Encoded, FloatEncoder, IntEncoder, Target};
 use crate::audio::options::BitDepth;
-use crate::audio::pcm::wave_mask;
+use crate::audio::pcm::{low_bytes, wave_mask};
 use crate::audio::sink::Sink;
 use crate::audio::tags::Tags;
 use crate::error::{Error, Result};
@@ -18,6 +17,8 @@ struct Frame {
     /// Where RF64's lengths may be written.
     reserve_at: Option<u64>,
     bytes_per_frame: u64,
+    /// The largest length that its field of 32 bits is trusted with.
+    limit: u64,
     /// Written behind the samples.
     tail: Vec<u8>,
     data_bytes: u64,
@@ -88,6 +89,7 @@ impl Frame {
             fact_at,
             reserve_at,
             bytes_per_frame: align.into(),
+            limit: u32::MAX.into(),
             tail,
             data_bytes: 0,
             scratch: Vec::new(),
@@ -96,9 +98,7 @@ impl Frame {
 
     fn put(&mut self) -> Result<()> {
         self.data_bytes += self.scratch.len() as u64;
-        self.sink.put(&self.scratch)?;
-        self.scratch.clear();
-        Ok(())
+        self.sink.put(&self.scratch)
     }
 
     fn finish(mut self) -> Result<Encoded> {
@@ -111,8 +111,9 @@ impl Frame {
         let tail = std::mem::take(&mut self.tail);
         self.sink.put(&tail)?;
         let (riff, frames) = (self.sink.written() - 8, self.data_bytes / self.bytes_per_frame);
-        match (u32::try_from(riff), u32::try_from(self.data_bytes), self.reserve_at) {
-            (Ok(riff), Ok(data), _) => {
+        let short = |length: u64| u32::try_from(length).ok().filter(|_| length <= self.limit);
+        match (short(riff), short(self.data_bytes), self.reserve_at) {
+            (Some(riff), Some(data), _) => {
                 self.sink.patch(4, &riff.to_le_bytes())?;
                 self.sink.patch(self.data_at, &data.to_le_bytes())?;
             }
@@ -127,7 +128,7 @@ impl Frame {
             }
             // The source announced less than half of this: it lied.
             (_, _, None) => {
-                let (value, limit) = (self.data_bytes, u32::MAX.into());
+                let (value, limit) = (self.data_bytes, self.limit);
                 return Err(Error::TooLarge { what: "the WAV file", value, limit, unit: "bytes" });
             }
         }
@@ -151,14 +152,17 @@ impl IntWav {
 }
 
 impl IntEncoder for IntWav {
-    fn write(&mut self, samples: &[i32]) -> Result<()> {
+    fn write(&mut self, samples: &[i32], shift: u32) -> Result<()> {
         let out = &mut self.frame.scratch;
         match self.bits {
-            // 8 bits are unsigned in WAV.
-            BitDepth::Int8 => out.extend(samples.iter().map(|sample| sample.to_le_bytes()[0] ^ 0x80)),
-            BitDepth::Int16 => low_bytes::<2>(samples, out),
-            BitDepth::Int24 => low_bytes::<3>(samples, out),
-            BitDepth::Int32 | BitDepth::Float32 => low_bytes::<4>(samples, out),
+            BitDepth::Int8 => {
+                low_bytes::<1>(samples, shift, out);
+                // 8 bits are unsigned in WAV.
+                out.iter_mut().for_each(|byte| *byte ^= 0x80);
+            }
+            BitDepth::Int16 => low_bytes::<2>(samples, shift, out),
+            BitDepth::Int24 => low_bytes::<3>(samples, shift, out),
+            BitDepth::Int32 | BitDepth::Float32 => low_bytes::<4>(samples, shift, out),
         }
         self.frame.put()
     }
@@ -181,6 +185,7 @@ impl FloatWav {
 
 impl FloatEncoder for FloatWav {
     fn write(&mut self, samples: &[f32]) -> Result<()> {
+        self.frame.scratch.clear();
         self.frame.scratch.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
         self.frame.put()
     }
@@ -193,4 +198,64 @@ impl FloatEncoder for FloatWav {
 /// A small number into a field of 16 bits: at most 8 channels of 4 bytes.
 fn low16(value: u32) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::audio::decode::Decoder;
+    use crate::audio::options::AudioFormatType;
+    use crate::audio::pcm::{Samples, Spec};
+    use crate::audio::source::Source;
+    use crate::config::{ConversionConfig, Limits};
+
+    fn target(frames: Option<u64>) -> Target {
+        let spec = Spec { rate: 44_100, channels: 2 };
+        Target { format: AudioFormatType::WAV, spec, bits: BitDepth::Int16, bitrate: 0, quality: 0.0, frames }
+    }
+
+    #[test]
+    fn sound_beyond_the_limit_becomes_rf64() {
+        let samples: Vec<i32> = (0..2_000).map(|at| at * 13 - 9_000).collect();
+        for (limit, mark) in [(4_071, b"RF64"), (4_072, b"RIFF")] {
+            let mut wav = Box::new(IntWav::new(&target(None), &Tags::default(), Sink::memory(u64::MAX)).unwrap());
+            wav.frame.limit = limit;
+            wav.write(&samples, 0).unwrap();
+            let file = wav.finish().unwrap().sink.finish().unwrap();
+            assert!(file.starts_with(mark), "{limit}: {} bytes", file.len());
+
+            let source = Source::bytes(file.clone().into(), &Limits::default()).unwrap();
+            let mut decoder = Decoder::open(source, &ConversionConfig::default()).unwrap();
+            assert_eq!(decoder.info().frames, 1_000);
+            let (mut block, mut back) = (Samples::Int(Vec::new()), Vec::new());
+            while decoder.next_block(&mut block).unwrap() {
+                let Samples::Int(block) = &block else { panic!("WAV gives integers") };
+                back.extend(block.iter().map(|sample| sample >> 16));
+            }
+            assert_eq!((back, decoder.take_warnings()), (samples.clone(), vec![]));
+
+            // As another program reads it: a thousand frames of both channels, none damaged.
+            let path = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(path.path(), &file).unwrap();
+            let probe = ["-v", "error", "-show_entries", "stream=duration_ts,channels", "-of", "csv=p=0"];
+            let told = Command::new("ffprobe").args(probe).arg(path.path()).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&told.stdout).trim(), "2,1000", "{told:?}");
+            let raw = ["-f", "s16le", "-"];
+            let heard = Command::new("ffmpeg").args(["-v", "error", "-i"]).arg(path.path()).args(raw).output().unwrap();
+            let mut expected = Vec::new();
+            low_bytes::<2>(&samples, 0, &mut expected);
+            assert!(heard.stderr.is_empty() && heard.stdout == expected, "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_lied_about_its_length_is_told() {
+        let mut wav = Box::new(IntWav::new(&target(Some(10)), &Tags::default(), Sink::memory(u64::MAX)).unwrap());
+        wav.frame.limit = 1_000;
+        wav.write(&[0; 2_000], 0).unwrap();
+        let refused = wav.finish().map(drop);
+        assert!(matches!(refused, Err(Error::TooLarge { value: 4_000, limit: 1_000, .. })), "{refused:?}");
+    }
 }

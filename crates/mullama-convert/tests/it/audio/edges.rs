@@ -22,10 +22,60 @@ fn rf64_is_read_without_what_lies_behind_the_sound() {
     assert_eq!((info.frames, info.format), (30_000, Some(AudioFormatType::WAV)));
     let ours = AudioConverter::new().load_blocking(&long, &ConversionConfig::default()).unwrap();
     assert_eq!(ours.samples, samples);
+    // A length that fits may stand in the chunk itself.
+    let data = bytes.windows(4).position(|window| window == b"data").unwrap() + 4;
+    assert_eq!(bytes[data..data + 4], [0xff; 4]);
+    let mut plain = bytes.clone();
+    plain[data..data + 4].copy_from_slice(&120_000u32.to_le_bytes());
+    std::fs::write(&long, &plain).unwrap();
+    let info = AudioConverter::new().probe_blocking(&long, &ConversionConfig::default()).unwrap();
+    assert_eq!(info.frames, 30_000);
+    let ours = AudioConverter::new().load_blocking(&long, &ConversionConfig::default()).unwrap();
+    assert_eq!(ours.samples, samples);
     // It ends before its sound does.
     std::fs::write(&long, &bytes[..60_000]).unwrap();
     let error = AudioConverter::new().load_blocking(&long, &ConversionConfig::default()).unwrap_err();
     assert!(matches!(error, Error::Truncated { expected: 30_000, .. }), "{error:?}");
+}
+
+#[test]
+fn of_rf64_only_tags_that_are_there_are_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, _) = wav(folder.path(), "in", 44_100, 2, &sound(44_100, 2, 1_000));
+    let (long, output) = (folder.path().join("long.wav"), folder.path().join("out.flac"));
+    let args = ["-v", "error", "-i", input.to_str().unwrap(), "-bitexact", "-rf64", "always", long.to_str().unwrap()];
+    run("ffmpeg", &args);
+    let missed = || {
+        let report = convert(&long, &output, &ConversionConfig::new().overwrite(true)).unwrap();
+        report.warnings.iter().any(|warning| matches!(warning, AudioWarning::UnreadableTags { .. }))
+    };
+    assert!(!missed());
+    let bytes = std::fs::read(&long).unwrap();
+    for tags in [b"LIST\x10\0\0\0INFOINAM\x04\0\0\0name", b"id3 \x10\0\0\0ID3\x04\0\0\0\0\0\0\0\0\0\0\0\0"] {
+        std::fs::write(&long, [&bytes[..], tags].concat()).unwrap();
+        assert!(missed());
+    }
+}
+
+/// Sound that takes more than 32 bits to tell its length is probed in a hole of that size.
+#[test]
+fn rf64_beyond_4_gib_knows_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let frames: u64 = 1_500_000_000;
+    let bytes = frames * 4;
+    let mut head = [b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".as_slice(), &(bytes + 72).to_le_bytes()].concat();
+    head.extend([bytes.to_le_bytes(), frames.to_le_bytes()].concat());
+    head.extend(b"\0\0\0\0fmt \x10\0\0\0\x01\0\x02\0\x44\xac\0\0\x10\xb1\x02\0\x04\0\x10\0data\xff\xff\xff\xff");
+    let long = folder.path().join("long.wav");
+    let mut file = std::fs::File::create(&long).unwrap();
+    file.write_all(&head).unwrap();
+    file.set_len(head.len() as u64 + bytes).unwrap();
+    let info = AudioConverter::new().probe_blocking(&long, &ConversionConfig::default()).unwrap();
+    assert_eq!((info.frames, info.bytes), (frames, head.len() as u64 + bytes));
+    // As another program sees it.
+    let args = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", long.to_str().unwrap()];
+    let duration: f64 = String::from_utf8(run("ffprobe", &args)).unwrap().trim().parse().unwrap();
+    assert!((duration - info.duration().as_secs_f64()).abs() < 0.001, "{duration}");
 }
 
 #[test]

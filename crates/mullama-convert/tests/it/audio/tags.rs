@@ -217,3 +217,35 @@ fn the_table_in_the_docs_says_which_format_holds_which_tag() {
         assert!(written == table, "docs/sound.md is out of date; WRITE_DOCS=1 writes it:\n{table}");
     }
 }
+
+#[test]
+fn tags_that_are_no_longer_true_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let flac = tagged(folder.path());
+    let levels = ["replaygain_track_gain", "replaygain_album_peak", "r128_track_gain", "replaygain_reference_loudness"];
+    let mask = "waveformatextensible_channel_mask";
+    let args: Vec<String> = levels.iter().chain([&mask]).map(|name| format!("--set-tag={name}=-6")).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).chain([flac.to_str().unwrap()]).collect();
+    run("metaflac", &args);
+    let output = folder.path().join("out.flac");
+    let left_out = |config: ConversionConfig| {
+        let report = convert(&flac, &output, &config.overwrite(true)).unwrap();
+        let told = |name: &&str| {
+            report.warnings.iter().any(|warning| matches!(warning, AudioWarning::DroppedTag { key } if key == name))
+        };
+        let text = String::from_utf8(run("metaflac", &["--export-tags-to=-", output.to_str().unwrap()])).unwrap();
+        assert!(text.contains("Ensemble"), "{text}");
+        let text = text.to_lowercase();
+        let gone: Vec<&str> = levels.into_iter().chain([mask]).filter(|name| !text.contains(name)).collect();
+        assert!(gone.iter().all(told), "{gone:?}: {:?}", report.warnings);
+        gone
+    };
+    let config = ConversionConfig::new().bits(mullama_convert::BitDepth::Int24);
+    assert_eq!(left_out(config), [""; 0]);
+    assert_eq!(left_out(config.loudness(-30.0)), levels);
+    assert_eq!(left_out(config.channels(1)), [mask]);
+    // It does not clip: nothing is changed.
+    let mut config = ConversionConfig::new().bits(mullama_convert::BitDepth::Int24);
+    config.audio.clip = mullama_convert::ClipPolicy::Attenuate;
+    assert_eq!(left_out(config), [""; 0]);
+}

@@ -43,6 +43,11 @@ impl Bits {
         self.put(1, zeros + 1);
     }
 
+    #[cfg(test)]
+    pub(super) fn length(&self) -> u64 {
+        self.bytes.len() as u64 * 8 + u64::from(self.count)
+    }
+
     /// Bytes so far, the last one filled up with zeros.
     pub(super) fn aligned(&mut self) -> &mut Vec<u8> {
         self.put(0, (8 - self.count % 8) % 8);
