@@ -91,7 +91,7 @@ pub(crate) struct PictureArgs {
     /// WebP with loss
     #[arg(long)]
     pub(crate) lossy: bool,
-    /// How much time a smaller file is worth
+    /// How much time a smaller file is worth; not for BMP
     #[arg(long, value_name = "MUCH", value_parser = one_of::<Effort>(&["fast", "normal", "small"]))]
     pub(crate) effort: Option<Effort>,
     /// What transparent pixels of JPEG are laid on, as six hexadecimal digits [default: ffffff]

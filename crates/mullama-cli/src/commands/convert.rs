@@ -120,7 +120,7 @@ fn meaningless(args: &Convert) -> Option<&'static str> {
         ("--width", told.width.is_some(), picture.is_some()),
         ("--height", told.height.is_some(), picture.is_some()),
         ("--fit", told.fit.is_some(), picture.is_some()),
-        ("--effort", told.effort.is_some(), picture.is_some()),
+        ("--effort", told.effort.is_some(), picture.is_some_and(|format| format != ImageFormatType::BMP)),
         ("--lossless", told.lossless, webp),
         ("--lossy", told.lossy, webp),
         ("--background", told.background.is_some(), picture == Some(ImageFormatType::JPEG)),

@@ -47,9 +47,8 @@ fn probe(path: &Path, ui: &Ui) -> Result<Map<String, Value>> {
     found.insert("file".to_owned(), path.display().to_string().into());
     let (info, tags, pictures) = if begins_like_a_picture(path) {
         found.insert("media".to_owned(), "image".into());
-        let converter = ImageConverter::new();
-        let info = converter.probe_blocking(path, &config).map_err(Error::Convert)?;
-        (serde_json::to_value(info), converter.metadata_blocking(path, &config).map_err(Error::Convert)?, None)
+        let (info, words) = ImageConverter::new().describe_blocking(path, &config).map_err(Error::Convert)?;
+        (serde_json::to_value(info), words, None)
     } else {
         found.insert("media".to_owned(), "audio".into());
         let converter = AudioConverter::new();
