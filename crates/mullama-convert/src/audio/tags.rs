@@ -1,21 +1,23 @@
 //! Tags and pictures: read with lofty, written where each format has them, before or behind the sound as it is written.
 //! Nothing is rewritten afterwards, so a file of any size costs no memory.
 
+mod own;
+
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use bytes::Bytes;
 use lofty::config::{ParseOptions, WriteOptions};
-use lofty::file::{FileType, TaggedFile};
-use lofty::flac::FlacFile;
+use lofty::id3::v2::Id3v2Tag;
+use lofty::mp4::Ilst;
 use lofty::ogg::tag::VorbisComments;
-use lofty::ogg::{OpusFile, VorbisFile};
 use lofty::picture::PictureInformation;
-use lofty::prelude::{AudioFile as _, ItemKey, SplitTag as _, TagExt as _, TaggedFileExt as _};
+use lofty::prelude::{ItemKey, TagExt, TaggedFileExt as _};
 use lofty::probe::Probe;
 use lofty::tag::{ItemValue, Tag, TagItem, TagType};
 
+use self::own::Own;
 use super::options::AudioFormatType;
 use super::report::AudioWarning;
 use super::wave;
@@ -27,8 +29,7 @@ use crate::metadata::{MetadataItem, TagPicture, snake_case};
 #[derive(Default)]
 pub(crate) struct Tags {
     tag: Option<Tag>,
-    /// Vorbis comments that no other kind of tag has a name for.
-    own: Vec<(String, String)>,
+    own: Own,
 }
 
 /// What a conversion did to the sound that its tags tell about.
@@ -72,21 +73,12 @@ impl Tags {
             Err(error) => return unreadable(error.to_string()),
         };
         let Some(kind) = probe.file_type() else { return (Self::default(), None) };
-        let file = match kind {
-            FileType::Flac => FlacFile::read_from(probe.into_inner(), options)
-                .map(|file| (file.vorbis_comments().map_or(Vec::new(), own_comments), file.into())),
-            FileType::Vorbis => VorbisFile::read_from(probe.into_inner(), options)
-                .map(|file| (own_comments(file.vorbis_comments()), file.into())),
-            FileType::Opus => OpusFile::read_from(probe.into_inner(), options)
-                .map(|file| (own_comments(file.vorbis_comments()), file.into())),
-            _ => probe.read().map(|file| (Vec::new(), file)),
-        };
-        let (own, file): (_, TaggedFile) = match file {
+        let (own, file) = match own::read(probe, kind, options) {
             Ok(found) => found,
             Err(error) => return unreadable(error.to_string()),
         };
         let Some(mut tag) = file.primary_tag().or_else(|| file.first_tag()).cloned() else {
-            return (Self::default(), None);
+            return (Self { tag: None, own }, None);
         };
         // A second kind of tag may know what the first does not.
         for other in file.tags() {
@@ -122,7 +114,7 @@ impl Tags {
         if let Some(tag) = &mut self.tag {
             tag.retain(|item| holds(name(item.key())));
         }
-        self.own.retain(|(key, _)| holds(key.to_ascii_lowercase()));
+        self.own.words.retain(|(key, _)| holds(key.to_ascii_lowercase()));
         dropped
     }
 
@@ -137,7 +129,7 @@ impl Tags {
                 };
                 MetadataItem::new(name(item.key()), value)
             })
-            .chain(self.own.iter().map(|(key, value)| MetadataItem::new(key.to_ascii_lowercase(), value)))
+            .chain(self.own.words.iter().map(|(key, value)| MetadataItem::new(key.to_ascii_lowercase(), value)))
             .collect()
     }
 
@@ -160,30 +152,34 @@ impl Tags {
             AudioFormatType::M4A => TagType::Mp4Ilst,
             AudioFormatType::FLAC | AudioFormatType::OGG | AudioFormatType::OPUS => TagType::VorbisComments,
         };
-        let Some(tag) = &self.tag else { return Vec::new() };
         let mut target = Tag::new(kind);
-        let own = self.own.iter().filter(|_| kind != TagType::VorbisComments);
-        tag.items()
-            .filter(|item| !put(&mut target, item))
+        let items = self.tag.iter().flat_map(Tag::items).filter(|item| !put(&mut target, item));
+        let words = self.own.no_comments().filter(|_| kind == TagType::VorbisComments).map(str::to_ascii_lowercase);
+        items
             .map(|item| name(item.key()))
-            .chain(own.map(|(key, _)| key.to_ascii_lowercase()))
+            .chain(words)
+            .chain(self.own.bound.iter().cloned())
             .map(|key| AudioWarning::DroppedTag { key })
             .collect()
     }
 
     /// An ID3v2 tag, empty if there is nothing to say.
     pub(crate) fn id3(&self) -> Result<Vec<u8>> {
-        self.dump(TagType::Id3v2)
+        let mut tag = Id3v2Tag::from(self.mapped(TagType::Id3v2).unwrap_or_else(|| Tag::new(TagType::Id3v2)));
+        self.own.put_frames(&mut tag);
+        dump(&tag)
     }
 
     /// The `ilst` box of an MP4, empty if there is nothing to say.
     pub(crate) fn ilst(&self) -> Result<Vec<u8>> {
-        self.dump(TagType::Mp4Ilst)
+        let mut tag = Ilst::from(self.mapped(TagType::Mp4Ilst).unwrap_or_else(|| Tag::new(TagType::Mp4Ilst)));
+        self.own.put_atoms(&mut tag);
+        dump(&tag)
     }
 
     /// Chunks for WAV: RIFF INFO, which most programs read, and ID3v2, which holds all.
     pub(crate) fn wave(&self) -> Result<Vec<u8>> {
-        let mut chunks = self.dump(TagType::RiffInfo)?;
+        let mut chunks = self.mapped(TagType::RiffInfo).map_or(Ok(Vec::new()), |tag| dump(&tag))?;
         let id3 = self.id3()?;
         if !id3.is_empty() {
             let size = u32::try_from(id3.len()).map_err(|_| Error::TooLarge {
@@ -230,22 +226,14 @@ impl Tags {
 
     /// The tags as Vorbis comments name them; `None` if nothing is said.
     fn comments(&self) -> Option<Tag> {
-        let empty = || (!self.own.is_empty()).then(|| Tag::new(TagType::VorbisComments));
+        let empty = || self.own.comments().next().map(|_| Tag::new(TagType::VorbisComments));
         self.mapped(TagType::VorbisComments).or_else(empty)
     }
 
     fn texts(&self, tag: &Tag) -> Vec<(String, String)> {
         let comments = VorbisComments::from(without_pictures(tag));
         let known = comments.items().map(|(key, value)| (key.to_owned(), value.to_owned()));
-        known.chain(self.own.iter().cloned()).collect()
-    }
-
-    fn dump(&self, kind: TagType) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if let Some(tag) = self.mapped(kind) {
-            tag.dump_to(&mut bytes, options()).map_err(unwritable)?;
-        }
-        Ok(bytes)
+        known.chain(self.own.comments().cloned()).collect()
     }
 
     /// The tags as another kind names them; `None` if nothing is left.
@@ -278,14 +266,6 @@ fn put(tag: &mut Tag, item: &TagItem) -> bool {
     tag.push(item.clone()) || other.is_some_and(|key| tag.push(TagItem::new(key, item.value().clone())))
 }
 
-/// The comments of FLAC, Vorbis and Opus that have names of their own.
-fn own_comments(comments: &VorbisComments) -> Vec<(String, String)> {
-    // A copy without pictures, which may be large.
-    let mut words = VorbisComments::default();
-    comments.items().for_each(|(key, value)| words.push(key.to_owned(), value.to_owned()));
-    words.split_tag().0.items().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
 /// The name of a tag, as Vorbis comments have it where they do.
 pub(crate) fn name(key: ItemKey) -> String {
     let known = key.map_key(TagType::VorbisComments).map(str::to_ascii_lowercase);
@@ -298,6 +278,15 @@ fn without_pictures(tag: &Tag) -> Tag {
         tag.remove_picture(0);
     }
     tag
+}
+
+/// A tag in bytes, none if there is nothing to say.
+fn dump(tag: &impl TagExt) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if !tag.is_empty() {
+        tag.dump_to(&mut bytes, options()).map_err(unwritable)?;
+    }
+    Ok(bytes)
 }
 
 fn options() -> WriteOptions {

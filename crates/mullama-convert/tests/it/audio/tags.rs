@@ -249,3 +249,41 @@ fn tags_that_are_no_longer_true_are_left_out() {
     config.audio.clip = mullama_convert::ClipPolicy::Attenuate;
     assert_eq!(left_out(config), [""; 0]);
 }
+
+#[test]
+fn names_of_their_own_go_everywhere_and_what_is_bound_to_id3_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, _) = wav(folder.path(), "plain", 44_100, 1, &sound(44_100, 1, 10_000));
+    let path = |name: &str| folder.path().join(name);
+    let told = ["-metadata", "Farbe=blau", "-metadata", "Größe=XL", "-metadata", "id3v2_priv.someone=secret"];
+    let (from, to) = (path("from.mp3"), path("to"));
+    run("ffmpeg", &[&["-v", "error", "-i", plain.to_str().unwrap()][..], &told, &[from.to_str().unwrap()]].concat());
+    for format in AudioFormatType::ALL {
+        let output = to.with_extension(format.extension());
+        let report = convert(&from, &output, &ConversionConfig::new()).unwrap();
+        let (text, _) = probe(&output);
+        assert!(text.to_lowercase().contains("farbe=blau"), "{format}: {text}");
+        // Names of Vorbis comments are ASCII.
+        let ascii = matches!(format, AudioFormatType::FLAC | AudioFormatType::OGG | AudioFormatType::OPUS);
+        assert_eq!(!text.contains("Größe=XL"), ascii, "{format}: {text}");
+        let dropped: Vec<&str> = report
+            .warnings
+            .iter()
+            .filter_map(|warning| match warning {
+                AudioWarning::DroppedTag { key } => Some(&**key),
+                _ => None,
+            })
+            .collect();
+        let expected: &[&str] = match (format, ascii) {
+            (AudioFormatType::MP3, _) => &[],
+            (_, true) => &["größe", "priv:someone"],
+            _ => &["priv:someone"],
+        };
+        // `to_ascii_lowercase` leaves other letters alone.
+        assert_eq!(dropped.iter().map(|key| key.to_lowercase()).collect::<Vec<_>>(), expected, "{format}");
+        let back = path("back.flac");
+        convert(&output, &back, &ConversionConfig::new().overwrite(true)).unwrap();
+        let text = String::from_utf8(run("metaflac", &["--export-tags-to=-", back.to_str().unwrap()])).unwrap();
+        assert!(text.to_lowercase().contains("farbe=blau"), "{format}: {text}");
+    }
+}
