@@ -99,7 +99,11 @@ fn tests(sh: &Shell) -> Result<()> {
     // Doc tests are not nextest's; run them even when a test has failed.
     let tests = cmd!(sh, "cargo nextest run --release --workspace --no-fail-fast").run();
     cmd!(sh, "cargo test --release --doc --workspace --no-fail-fast").run()?;
-    Ok(tests?)
+    tests?;
+    // As .config/nextest.toml has it.
+    let printed = sh.read_file(workspace::target(sh)?.join("nextest/default/junit.xml"))?;
+    ensure!(!printed.contains(CANARY), "a test has printed `{CANARY}`, which stands for a secret");
+    Ok(())
 }
 
 fn without_cpp(sh: &Shell) -> Result<()> {
@@ -152,6 +156,8 @@ struct Lane {
     run: fn(&Shell) -> Result<()>,
 }
 
+/// How the secrets of tests begin.
+const CANARY: &str = "sk-canary";
 const FORMAT: &str = "{p}";
 const NATIVE: [&str; 5] = ["mullama-sys", "llama-cpp-sys-2", "whisper-rs-sys", "bindgen", "cmake"];
 

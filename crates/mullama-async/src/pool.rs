@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mullama_core::{Engine, EngineParams};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 pub use health::{ModelHealth, ModelState};
 
@@ -63,12 +65,12 @@ use native::{Native, Spec};
 /// ```
 #[derive(Clone)]
 pub struct EnginePool {
-    handle: Arc<Handle>,
+    last: Arc<Last>,
 }
 
-struct Handle(Arc<Machine<Native>>);
+struct Last(Arc<Machine<Native>>);
 
-impl Drop for Handle {
+impl Drop for Last {
     fn drop(&mut self) {
         self.0.abandon();
     }
@@ -142,22 +144,23 @@ impl EnginePool {
         self.machine().unload(name, deadline).await
     }
 
-    /// Takes a model out of the pool: unloads it as [`EnginePool::unload`] does, and knows it no more. True: all was done in
-    /// time.
+    /// Takes a model out of the pool: nobody gets it any more, and it is unloaded as [`EnginePool::unload`] does. True: all was
+    /// done in time.
     ///
     /// # Errors
     /// As [`EnginePool::unload`].
     ///
     /// # Cancel safety
-    /// As [`EnginePool::unload`]; if the future is dropped the model may stay registered.
+    /// After its first poll all of it happens, also if the future is dropped.
     pub async fn remove(&self, name: &str, deadline: Duration) -> Result<bool> {
-        let mut in_time = self.machine().unload(name, deadline).await?;
-        // Whoever came in between has loaded it once more.
-        while !self.machine().forget(name) {
-            in_time &= self.machine().unload(name, deadline).await?;
-            tokio::task::yield_now().await;
-        }
-        Ok(in_time)
+        self.retire(&Handle::current(), name, deadline)?.await.map_err(|_| Error::ShutDown)?
+    }
+
+    /// The same, as a task.
+    pub(crate) fn retire(&self, runtime: &Handle, name: &str, deadline: Duration) -> Result<JoinHandle<Result<bool>>> {
+        let machine = self.machine();
+        machine.leave(name)?;
+        Ok(runtime.spawn(Arc::clone(machine).remove(name.to_owned(), deadline)))
     }
 
     /// All models, by name.
@@ -194,7 +197,7 @@ impl EnginePool {
     }
 
     fn machine(&self) -> &Arc<Machine<Native>> {
-        &self.handle.0
+        &self.last.0
     }
 }
 
@@ -244,7 +247,7 @@ impl EnginePoolBuilder {
     /// Those of [`EnginePool::register`].
     pub fn build(self) -> Result<EnginePool> {
         let machine = Machine::new(Native, self.max_memory_bytes.unwrap_or(u64::MAX), self.keep_alive);
-        let pool = EnginePool { handle: Arc::new(Handle(machine)) };
+        let pool = EnginePool { last: Arc::new(Last(machine)) };
         for (name, source, params, replicas) in self.models {
             pool.register(name, source, params, replicas)?;
         }

@@ -13,15 +13,12 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueHint};
-use mullama_core::{FileType, ModelParams, Pooling, ReasoningFormat, ToolChoice};
+use mullama_core::{FileType, Pooling, ReasoningFormat, ToolChoice};
 use serde::de::DeserializeOwned;
 
 use model::{ContextArgs, LoadArgs, SizeArgs};
 use number::{count, whole};
 use sampling::SamplingArgs;
-
-use crate::error::Result;
-use crate::input::read_file;
 
 /// Text from local models: generate, chat, serve, tokenize, embed, rank, inspect, quantize, measure; sound and pictures into
 /// other formats.
@@ -86,7 +83,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(override_usage = "mullama run [OPTIONS] [MODEL] PROMPT\n       mullama run [OPTIONS] MODEL.gguf < PROMPT", after_long_help = RUN_HELP)]
 pub(crate) struct Run {
-    /// A .gguf file; with one argument that names no .gguf file: the prompt, for the embedded model
+    /// A .gguf file; with one argument that names no .gguf file: the prompt, for the configured or embedded model
     #[arg(value_hint = ValueHint::FilePath, allow_negative_numbers = true)]
     pub(crate) model: Option<OsString>,
     /// The prompt; `-` reads standard input
@@ -127,7 +124,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// A .gguf file; without it the embedded model
+    /// A .gguf file; without it the configured or embedded model
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
@@ -140,6 +137,8 @@ pub(crate) struct Chat {
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
     pub(crate) load: LoadArgs,
     /// A chat template (Jinja) instead of the model's own. It is a program: take it from people whom you trust
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Model")]
@@ -150,14 +149,12 @@ pub(crate) struct GenerateArgs {
     pub(crate) sampling: SamplingArgs,
 }
 
-impl GenerateArgs {
-    /// How the model is loaded; reads the chat template.
-    pub(crate) fn model(&self) -> Result<ModelParams> {
-        let chat_template = self.chat_template_file.as_deref().map(read_file).transpose()?;
-        let params = ModelParams { chat_template, ..self.load.params() };
-        params.validate()?;
-        Ok(params)
-    }
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// A configuration over those of system and user, TOML or JSON; flags go over it (`mullama config init` makes one)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// What is told to the chat template.
@@ -183,7 +180,7 @@ pub(crate) struct ChatArgs {
     override_usage = "mullama tokenize [OPTIONS] [MODEL] TEXT\n       mullama tokenize [OPTIONS] MODEL.gguf < TEXT"
 )]
 pub(crate) struct Tokenize {
-    /// A .gguf file; with one argument that names no .gguf file: the text, for the embedded model
+    /// A .gguf file; with one argument that names no .gguf file: the text, for the configured or embedded model
     #[arg(value_hint = ValueHint::FilePath, allow_negative_numbers = true)]
     pub(crate) model: Option<OsString>,
     /// The text, or with --decode the ids; `-` reads standard input
@@ -204,6 +201,8 @@ pub(crate) struct Tokenize {
     /// The other way: ids to text
     #[arg(long)]
     pub(crate) decode: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +223,8 @@ pub(crate) struct Embed {
     /// Print one JSON object instead of an array for each text
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) size: SizeArgs,
     #[command(flatten)]
@@ -256,6 +257,8 @@ pub(crate) struct Rerank {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
@@ -341,8 +344,8 @@ fn file_type() -> impl TypedValueParser<Value = FileType> {
 }
 
 const AFTER_HELP: &str = "\
-MODEL is the path of a GGUF file. Without one, `run`, `chat`, `serve`, `tokenize` and `info` take the embedded \
-demonstration model.
+MODEL is the path of a GGUF file. Without one, `run`, `chat`, `serve` and `tokenize` take that of the configuration \
+(`mullama config`), or the embedded demonstration model, as `info` does.
 
 Exit codes: 0 success; 2 wrong usage or input, or not supported; 3 a file or an address is missing or cannot be used; \
 4 beyond a limit; 5 out of time; 70 llama.cpp failed, or a bug; 130 cancelled; 143 a server had to cut answers at its \

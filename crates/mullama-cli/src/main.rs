@@ -9,6 +9,7 @@ mod error;
 mod input;
 mod interrupt;
 mod load;
+mod settings;
 mod terminal;
 mod usage;
 

@@ -1,12 +1,14 @@
 //! The whole of it.
 
+use mullama_convert::ConversionConfig;
 use mullama_core::SamplingParams;
 
 use crate::error::{Error, Problems, Result};
 use crate::field::{Kind, section};
 use crate::origin::Origin;
 use crate::section::{
-    ContextConfig, EngineConfig, GenerationConfig, LoggingConfig, ModelConfig, PerformanceConfig, SAMPLING, ServeConfig,
+    CONVERSION, ContextConfig, EngineConfig, GenerationConfig, LoggingConfig, ModelConfig, PerformanceConfig, SAMPLING,
+    ServeConfig,
 };
 use crate::validate;
 
@@ -28,6 +30,8 @@ section! {
         engine: EngineConfig = EngineConfig::default(), Kind::Section(EngineConfig::FIELDS), ReloadModel;
         /// The HTTP server.
         server: ServeConfig = ServeConfig::default(), Kind::Section(ServeConfig::FIELDS), Restart;
+        /// Sound and pictures into other formats.
+        conversion: ConversionConfig = ConversionConfig::default(), Kind::Section(CONVERSION), Restart;
         /// What the server tells of itself.
         performance: PerformanceConfig = PerformanceConfig::default(), Kind::Section(PerformanceConfig::FIELDS), Live;
         /// The log.

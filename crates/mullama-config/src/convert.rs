@@ -15,15 +15,17 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::File`].
     pub fn params(&self) -> Result<ModelParams> {
-        let read = |path: &std::path::PathBuf| {
-            std::fs::read_to_string(path).map_err(|source| Error::File { path: path.clone(), source })
+        let read = |path: &std::path::PathBuf| match crate::file::read(path) {
+            Ok(text) => Ok(text.to_string()),
+            Err(source) => Err(Error::File { path: path.clone(), source }),
         };
         let chat_template = self.chat_template_file.as_ref().map(read).transpose()?;
-        Ok(ModelParams { chat_template, ..self.plain() })
+        Ok(ModelParams { chat_template, ..self.plain_params() })
     }
 
-    /// Without the chat template.
-    pub(crate) fn plain(&self) -> ModelParams {
+    /// The same without the chat template: reads nothing.
+    #[must_use]
+    pub fn plain_params(&self) -> ModelParams {
         ModelParams {
             gpu_layers: self.gpu_layers,
             split_mode: self.split_mode,
@@ -125,6 +127,7 @@ impl MullamaConfig {
             api_keys: server.auth.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
             admin_keys: server.auth.admin_keys.iter().map(|key| key.expose().to_owned()).collect(),
             api_key_file: server.auth.api_key_file.clone(),
+            admin_key_file: server.auth.admin_key_file.clone(),
             allowed_hosts: server.auth.allowed_hosts.clone(),
             cors_origins: server.cors.origins.clone(),
             max_body_bytes: server.limits.max_body_bytes,

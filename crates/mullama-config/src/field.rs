@@ -59,6 +59,12 @@ pub enum Apply {
     Restart,
 }
 
+impl Apply {
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::Live | Self::NextRequest)
+    }
+}
+
 impl fmt::Display for Apply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -151,6 +157,14 @@ impl Kind {
             Self::Secret => true,
             Self::List(kind) => kind.is_secret(),
             _ => false,
+        }
+    }
+
+    /// May a secret stand in it, or by mistake in its place?
+    pub(crate) fn holds_secrets(&self) -> bool {
+        match self {
+            Self::Section(fields) | Self::Sections(fields) => fields.iter().any(|field| field.kind.holds_secrets()),
+            kind => kind.is_secret(),
         }
     }
 }

@@ -5,15 +5,14 @@ mod json;
 mod toml;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 use serde_json::Value as Json;
-use zeroize::Zeroizing;
 
 use crate::error::{Fault, Problem};
+use crate::file::Content;
 use crate::origin::Origin;
 use crate::secret::Secret;
 use crate::tree::Check;
@@ -33,15 +32,15 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// A file that is there. One that cannot be read or parsed is a layer with a problem, and without values.
-    pub(crate) fn file(path: &Path) -> Self {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::text(path, &Zeroizing::new(text)),
-            Err(error) => {
-                let problem = Problem::file("", Origin::Code, path.to_owned(), error.to_string());
-                Self { name: path.display().to_string(), problems: vec![problem], ..Self::default() }
-            }
-        }
+    /// A file that must be there. One that cannot be read or parsed is a layer with a problem, and without values.
+    pub(crate) fn file(path: &Path, content: &Content) -> Self {
+        let reason = match content {
+            Content::Text(text) => return Self::text(path, text),
+            Content::Refused { reason, .. } => reason.clone(),
+            Content::Absent => "there is no such file".to_owned(),
+        };
+        let problem = Problem::file("", Origin::Code, path.to_owned(), reason);
+        Self { name: path.display().to_string(), problems: vec![problem], ..Self::default() }
     }
 
     /// The text of a file: JSON if its name says so, else TOML.
@@ -166,6 +165,20 @@ impl Provider for Layer {
 }
 
 static EMPTY: Dict = Dict::new();
+
+/// Where the lines of a text begin. Counted once: for each key anew they would be counted for hours.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// The line of a byte, from 1 on.
+    fn at(&self, byte: usize) -> usize {
+        self.0.partition_point(|begin| *begin <= byte)
+    }
+}
 
 /// The line and column of a byte, from 1 on.
 fn position(text: &str, byte: usize) -> (usize, usize) {

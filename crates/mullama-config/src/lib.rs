@@ -44,6 +44,7 @@ mod config;
 mod convert;
 mod error;
 mod field;
+mod file;
 mod layer;
 mod load;
 mod origin;

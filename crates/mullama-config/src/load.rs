@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::config::MullamaConfig;
 use crate::error::{Error, Fault, Problem, Problems, Result, Warning};
 use crate::field::{Apply, Field, Kind};
+use crate::file::{Content, Texts};
 use crate::layer::Layer;
 use crate::origin::Origin;
 use crate::render;
@@ -47,6 +48,8 @@ pub struct Loader {
     variables: Vec<(String, Option<String>)>,
     flags: Vec<Given>,
     each_model: Vec<Given>,
+    models_of_flags: bool,
+    only: Option<&'static [&'static str]>,
     /// What was changed while the program runs.
     runtime: Option<Json>,
 }
@@ -133,6 +136,20 @@ impl Loader {
         self
     }
 
+    /// The flags name all models there are. What files and the environment say of others does not count, but for what
+    /// `model` says of the machine (GPUs, memory): that is for each of them.
+    pub fn models_of_flags(mut self) -> Self {
+        self.models_of_flags = true;
+        self
+    }
+
+    /// For a program that uses these sections alone, as `model`: what is wrong with others is not its business, and a file of
+    /// the system or the user that it may not read is as if it were not there.
+    pub fn only(mut self, sections: &'static [&'static str]) -> Self {
+        self.only = Some(sections);
+        self
+    }
+
     /// What was changed while the program runs, over the flags.
     pub(crate) fn runtime(mut self, changed: Json) -> Self {
         self.runtime = Some(changed);
@@ -149,13 +166,27 @@ impl Loader {
     /// # Errors
     /// [`Error::Invalid`], with everything that is wrong in any layer.
     pub fn load(&self) -> Result<Loaded> {
-        let mut layers = self.layers();
+        self.load_from(&self.texts())
+    }
+
+    /// What stands in the files.
+    pub(crate) fn texts(&self) -> Texts {
+        Texts::read(self.files())
+    }
+
+    /// As [`Loader::load`], of files that were read.
+    pub(crate) fn load_from(&self, texts: &Texts) -> Result<Loaded> {
+        let mut layers = self.layers(texts);
         let mut secrets = Vec::new();
         for layer in &mut layers {
             layer.check(&mut secrets);
         }
         let mut problems: Vec<Problem> =
             layers.iter_mut().flat_map(|layer| std::mem::take(&mut layer.problems)).collect();
+        problems.retain(|problem| self.concerns(&problem.path));
+        if problems.is_empty() {
+            self.settle_models(&mut layers);
+        }
         let mut figment = Figment::from(Serialized::defaults(MullamaConfig::default()));
         for layer in &layers {
             figment = figment.merge(layer.clone());
@@ -164,7 +195,8 @@ impl Loader {
             Ok(mut config) => {
                 reveal(&mut config, &secrets);
                 let mut loaded = Loaded { config, layers, warnings: Vec::new() };
-                problems.extend(validate::together(&loaded.config, &|path| loaded.origin(path)));
+                let found = validate::together(&loaded.config, &|path| loaded.origin(path));
+                problems.extend(found.into_iter().filter(|problem| self.concerns(&problem.path)));
                 loaded.warnings = validate::permissions(&loaded);
                 Some(loaded)
             }
@@ -182,23 +214,56 @@ impl Loader {
         }
     }
 
-    fn layers(&self) -> Vec<Layer> {
-        let optional = [&self.system, &self.user].into_iter().flatten().filter(|path| path.exists());
-        let mut layers: Vec<Layer> = optional.chain(&self.file).map(|path| Layer::file(path)).collect();
+    /// Is a problem with this field one of the program? Of what is no section at all it is.
+    fn concerns(&self, path: &str) -> bool {
+        let section = path.split(['.', '[']).next().unwrap_or_default();
+        let other = |only: &[&str]| !only.contains(&section) && crate::field::find(section).is_some();
+        !self.only.is_some_and(other)
+    }
+
+    fn layers(&self, texts: &Texts) -> Vec<Layer> {
+        let optional = [&self.system, &self.user].into_iter().flatten().map(|path| (path, texts.of(path)));
+        let optional = optional.filter(|(_, content)| match content {
+            Content::Absent => false,
+            Content::Refused { denied, .. } => !(*denied && self.only.is_some()),
+            Content::Text(_) => true,
+        });
+        let named = self.file.iter().map(|path| (path, texts.of(path)));
+        let mut layers: Vec<Layer> = optional.chain(named).map(|(path, content)| Layer::file(path, &content)).collect();
         layers.push(Layer::environment(self.variables.iter().map(|(name, text)| (name.as_str(), text.as_deref()))));
-        let mut flags = Layer { name: "flags".to_owned(), ..Layer::default() };
+        let mut flags = Layer { name: FLAGS.to_owned(), ..Layer::default() };
         for given in &self.flags {
             flags.set(&given.path, given.value.clone(), given.origin());
         }
         layers.push(flags);
         layers.extend(self.runtime.clone().map(Layer::runtime));
+        layers
+    }
+
+    /// Whose models count, and what counts for all of them.
+    fn settle_models(&self, layers: &mut [Layer]) {
+        let mut of_machine = Vec::new();
+        if self.models_of_flags {
+            for layer in layers.iter_mut().filter(|layer| layer.name != FLAGS) {
+                layer.tree.remove(MODELS);
+                let origin = |name: &str| layer.origin(&join(MODEL, name));
+                let Some(Value::Dict(_, model)) = layer.tree.get(MODEL) else { continue };
+                let told = |name: &'static str| model.get(name).map(|value| (name, value.clone(), origin(name)));
+                let told: Vec<_> = OF_MACHINE.into_iter().filter_map(told).collect();
+                let kept: Dict = told.iter().map(|(name, value, _)| ((*name).to_owned(), value.clone())).collect();
+                layer.tree.insert(MODEL.to_owned(), kept.into());
+                of_machine.extend(told);
+            }
+        }
         // The list is as its last layer has it.
         if let Some(layer) = layers.iter_mut().rev().find(|layer| layer.tree.contains_key(MODELS)) {
+            for (name, value, origin) in of_machine {
+                layer.set_in_each(MODELS, name, &value, &origin);
+            }
             for given in &self.each_model {
                 layer.set_in_each(MODELS, &given.path, &given.value, &given.origin());
             }
         }
-        layers
     }
 }
 
@@ -320,7 +385,7 @@ fn misformed(error: &figment::Error, layers: &[Layer]) -> Problem {
             Err(_) => path = join(&path, part),
         }
     }
-    let secret = crate::field::find(&path).is_some_and(|field| field.kind.is_secret());
+    let secret = crate::field::find(&path).is_some_and(|field| field.kind.holds_secrets());
     let reason = if secret { MASK.to_owned() } else { error.kind.to_string() };
     let origin =
         layers.iter().rev().find(|layer| layer.says(&path)).map_or(Origin::Default, |layer| layer.origin(&path));
@@ -338,4 +403,9 @@ fn place(origin: &Origin) -> (u8, usize) {
     }
 }
 
+const FLAGS: &str = "flags";
+const MODEL: &str = "model";
 const MODELS: &str = "models";
+/// What a model's table says of the machine rather than of the model.
+const OF_MACHINE: [&str; 8] =
+    ["gpu_layers", "split_mode", "main_gpu", "tensor_split", "devices", "mmap", "mlock", "check_tensors"];

@@ -5,6 +5,7 @@ mod change;
 mod files;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,15 +16,18 @@ use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 
 pub use self::change::Change;
-use self::files::{Folders, Texts};
+use self::files::Folders;
 use crate::error::{Error, Problem, Problems, Result};
+use crate::file::{States, Texts};
 use crate::load::{Loaded, Loader};
+use crate::origin::Origin;
 
 /// Reads the configuration again when its files change, and when it is told to ([`reload`](Self::reload)).
 ///
 /// All or nothing: only what is whole, in range and content with the dry run takes the place of what was; whatever is wrong is
-/// logged and counted, and the old configuration stays. A file that was there and is gone or empty is no configuration.
-/// Changes are waited for to end: 250 ms without one, or 2 s in all.
+/// logged and counted, and the old configuration stays. A file that was there and is gone or empty is half of what somebody
+/// is doing and no configuration, until it is told to read it all the same. Changes are waited for to end: 250 ms without
+/// one, or 2 s in all.
 ///
 /// It watches the folders of the files, so that writing beside and renaming, and links that are pointed elsewhere
 /// (Kubernetes' `ConfigMap`s), are seen; every 5 s it looks by itself, for file systems that tell nothing.
@@ -58,13 +62,21 @@ struct Shared {
     started: Arc<Loaded>,
     current: watch::Sender<Arc<Loaded>>,
     dry_run: Option<Box<DryRun>>,
-    /// What was in the files when it was last tried. Held while it is tried.
-    tried: Mutex<Texts>,
-    /// What was changed while the program runs, as a JSON object.
-    runtime: Mutex<Json>,
+    /// Held while a configuration is tried.
+    state: Mutex<State>,
     reloads: AtomicU64,
     failures: AtomicU64,
     ended: AtomicBool,
+}
+
+/// What the configuration in force is made of.
+struct State {
+    /// What was in the files when they were last looked at, whatever came of it: the same is not told of twice.
+    tried: States,
+    /// What was in the files that are in force.
+    texts: Texts,
+    /// What was changed while the program runs, as a JSON object.
+    runtime: Json,
 }
 
 /// How often the configuration was read again.
@@ -99,20 +111,7 @@ impl ConfigWatcher {
     }
 
     fn assemble(loader: Loader, dry_run: Option<Box<DryRun>>) -> Result<Self> {
-        // Read before they are loaded: what changes meanwhile is then seen as a change.
-        let texts = Texts::read(&loader);
-        let started = Arc::new(loader.load()?);
-        let shared = Arc::new(Shared {
-            loader,
-            current: watch::Sender::new(Arc::clone(&started)),
-            started,
-            dry_run,
-            tried: Mutex::new(texts),
-            runtime: Mutex::new(Json::Object(Map::new())),
-            reloads: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(loader, dry_run)?);
         let (nudge, nudges) = sync_channel(1);
         let folders = Folders::new(nudge.clone());
         let watching = Arc::clone(&shared);
@@ -133,7 +132,8 @@ impl ConfigWatcher {
         self.shared.current.subscribe()
     }
 
-    /// Reads it again at once, changed or not. Blocks while the files are read. Whether something changed.
+    /// Reads it again at once, changed or not, and takes files that are gone or empty for what they are. Blocks while the files
+    /// are read. Whether something changed.
     ///
     /// # Errors
     /// As [`Loader::load`], and what the dry run says; the old configuration stays.
@@ -174,6 +174,22 @@ impl fmt::Debug for ConfigWatcher {
 }
 
 impl Shared {
+    fn new(loader: Loader, dry_run: Option<Box<DryRun>>) -> Result<Self> {
+        let texts = loader.texts();
+        let started = Arc::new(loader.load_from(&texts)?);
+        let state = State { tried: texts.states(), texts, runtime: Json::Object(Map::new()) };
+        Ok(Self {
+            loader,
+            current: watch::Sender::new(Arc::clone(&started)),
+            started,
+            dry_run,
+            state: Mutex::new(state),
+            reloads: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        })
+    }
+
     fn watch(&self, mut folders: Folders, nudges: &std::sync::mpsc::Receiver<()>) {
         folders.follow(self.loader.files());
         // The first change that was not looked at yet, and when that is to be done.
@@ -205,15 +221,16 @@ impl Shared {
     }
 
     fn attempt(&self, forced: bool) -> Result<bool> {
-        let mut tried = self.tried();
-        let texts = Texts::read(&self.loader);
-        if texts == *tried && !forced {
+        let mut state = self.state();
+        let texts = self.loader.texts();
+        let states = texts.states();
+        if states == state.tried && !forced {
             return Ok(false);
         }
-        let lost = tried.lost(&texts);
-        // Tried once, whatever comes of it: the same files are not told of twice.
-        tried.remember(texts);
-        let result = if lost.is_empty() { self.take() } else { Err(Error::Invalid(Problems(lost))) };
+        let lost: Vec<Problem> = state.texts.states().lost(&states).map(lost).collect();
+        state.tried = states;
+        let result =
+            if lost.is_empty() || forced { self.take(&mut state, texts) } else { Err(Error::Invalid(Problems(lost))) };
         match &result {
             Ok(_) => self.reloads.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
@@ -226,15 +243,15 @@ impl Shared {
         result
     }
 
-    fn take(&self) -> Result<bool> {
-        let runtime = self.runtime().clone();
-        let new = self.loader.clone().runtime(runtime).load()?;
+    fn take(&self, state: &mut State, texts: Texts) -> Result<bool> {
+        let new = self.loader.clone().runtime(state.runtime.clone()).load_from(&texts)?;
         let changes = self.replace(new)?;
+        state.texts = texts;
         tracing::info!(changes = changes.len(), "the configuration was read again");
         Ok(!changes.is_empty())
     }
 
-    /// Puts a configuration in force that is valid by itself.
+    /// Puts a configuration in force that is valid by itself. Only changed values are told of.
     fn replace(&self, new: Loaded) -> Result<Vec<Change>> {
         let old = Arc::clone(&self.current.borrow());
         if let Some(dry_run) = &self.dry_run {
@@ -253,38 +270,40 @@ impl Shared {
                 tracing::info!(%path, from, to, "a value was changed");
             }
         }
-        if !changes.is_empty() {
-            self.current.send_replace(Arc::new(new));
-        }
+        // The same values may come from elsewhere now.
+        self.current.send_if_modified(|current| {
+            *current = Arc::new(new);
+            !changes.is_empty()
+        });
         Ok(changes)
     }
 
-    /// Changes values until the program ends: a JSON merge patch over what was changed so far.
+    /// Changes values until the program ends: a JSON merge patch over what was changed so far. Files that have changed
+    /// meanwhile are not looked at: that is the watch's.
     fn change(&self, patch: Json) -> Result<Vec<Change>> {
-        // One at a time, and none while files are read.
-        let _tried = self.tried();
-        let mut runtime = self.runtime().clone();
+        let mut state = self.state();
+        let fixed = admin::fixed(&patch);
+        let mut runtime = state.runtime.clone();
         admin::merge(&mut runtime, patch);
-        let new = self.loader.clone().runtime(runtime.clone()).load()?;
-        let old = Arc::clone(&self.current.borrow());
-        let fixed: Vec<Problem> =
-            old.changes(&new).into_iter().filter(|change| !change.is_live()).map(admin::refused).collect();
+        let new = self.loader.clone().runtime(runtime.clone()).load_from(&state.texts)?;
         if !fixed.is_empty() {
-            return Err(Error::Invalid(Problems(fixed)));
+            let current = self.current.borrow().entries();
+            return Err(Error::Invalid(Problems(fixed.iter().map(|path| admin::refused(path, &current)).collect())));
         }
         let changes = self.replace(new)?;
-        *self.runtime() = runtime;
+        state.runtime = runtime;
         tracing::info!(changes = changes.len(), "the configuration was changed over HTTP");
         Ok(changes)
     }
 
-    fn runtime(&self) -> MutexGuard<'_, Json> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn tried(&self) -> MutexGuard<'_, Texts> {
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lost((path, reason): (&Path, &str)) -> Problem {
+    let hint = "half of what somebody is doing; told to read it all the same, it is an empty one";
+    Problem::file("", Origin::Code, path.to_owned(), reason).hint(hint)
 }
 
 /// Silence after the last change.
@@ -293,3 +312,6 @@ const QUIET: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks by itself.
 const LOOK: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The sections.
 
 mod context;
+mod conversion;
 mod engine;
 mod generation;
 mod logging;
@@ -10,6 +11,7 @@ mod sampling;
 mod serve;
 
 pub use context::ContextConfig;
+pub(crate) use conversion::CONVERSION;
 pub use engine::{EngineConfig, SpeculationConfig, SpeculationKind};
 pub use generation::GenerationConfig;
 pub use logging::{LogFormat, LogLevel, LoggingConfig};

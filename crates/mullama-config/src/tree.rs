@@ -88,7 +88,7 @@ impl Check<'_> {
             _ => false,
         };
         if !fits {
-            let text = if kind.is_secret() { MASK.to_owned() } else { render::shown(value) };
+            let text = if kind.holds_secrets() { MASK.to_owned() } else { render::shown(value) };
             let hint = match (kind, &*value) {
                 (Kind::Names(names), Value::String(_, text)) => suggest::closest(text, names.iter().copied()),
                 _ => None,

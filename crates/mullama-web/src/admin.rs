@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use http::HeaderMap;
+use http::header::{FORWARDED as FORWARDED_BY, HeaderName};
 use serde_json::{Value, json};
 
 use crate::auth;
 use crate::error::{ApiError, ApiResult};
+use crate::extract::ApiJson;
 use crate::state::AppState;
 
 /// The configuration of the program around the server.
@@ -43,20 +43,39 @@ pub struct Reloads {
     pub refused: u64,
 }
 
-/// `GET /admin/config`.
-pub(crate) async fn show(State(state): State<AppState>, request: Request) -> ApiResult<Response> {
-    let configuration = allowed(&state, peer(&request), request.headers())?;
+/// The configuration: every value, where it comes from, when a change of it takes effect; and what waits for a restart.
+#[utoipa::path(
+    get, path = "/admin/config", tag = "mullama",
+    responses(
+        (status = 200, description = "The configuration", body = Value),
+        (status = 401, description = "No admin's key", body = crate::wire::error::ErrorBody),
+        (status = 403, description = "Not from this machine", body = crate::wire::error::ErrorBody),
+        (status = 404, description = "There are no admin's keys", body = crate::wire::error::ErrorBody),
+    ),
+)]
+pub(crate) async fn show(State(state): State<AppState>, request: Request) -> Result<Response, Response> {
+    let configuration = allowed(&state, &request)?;
     Ok(Json(configuration.show()).into_response())
 }
 
-/// `PATCH /admin/config`.
-pub(crate) async fn change(State(state): State<AppState>, request: Request) -> ApiResult<Response> {
-    let configuration = allowed(&state, peer(&request), request.headers())?;
-    let body: Bytes = axum::body::to_bytes(request.into_body(), MOST)
-        .await
-        .map_err(|_| ApiError::invalid("", format!("The body cannot be read, or has more than {MOST} bytes.")))?;
-    let patch: Value = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::invalid("", format!("The body is no JSON: line {}.", error.line())))?;
+/// Changes values until the program ends: a JSON merge patch (RFC 7396) over what was changed so before.
+#[utoipa::path(
+    patch, path = "/admin/config", tag = "mullama", request_body = Value,
+    responses(
+        (status = 200, description = "What was changed", body = Value),
+        (status = 400, description = "What is wrong; nothing has changed", body = crate::wire::error::ErrorBody),
+        (status = 401, description = "No admin's key", body = crate::wire::error::ErrorBody),
+        (status = 403, description = "Not from this machine", body = crate::wire::error::ErrorBody),
+        (status = 404, description = "There are no admin's keys", body = crate::wire::error::ErrorBody),
+    ),
+)]
+pub(crate) async fn change(State(state): State<AppState>, request: Request) -> Result<Response, Response> {
+    let configuration = allowed(&state, &request)?;
+    patched(configuration, request, &state).await.map_err(ApiError::into_response)
+}
+
+async fn patched(configuration: Arc<dyn Configuration>, request: Request, state: &AppState) -> ApiResult<Response> {
+    let ApiJson(patch) = ApiJson::<Value>::from_request(request, state).await?;
     // On a thread for what blocks.
     let changed = tokio::task::spawn_blocking(move || configuration.change(patch)).await;
     match changed {
@@ -67,24 +86,30 @@ pub(crate) async fn change(State(state): State<AppState>, request: Request) -> A
 }
 
 /// Whoever may see it: with an admin's key, from this machine.
-fn allowed(state: &AppState, peer: Option<SocketAddr>, headers: &HeaderMap) -> ApiResult<Arc<dyn Configuration>> {
+fn allowed(state: &AppState, request: &Request) -> Result<Arc<dyn Configuration>, Response> {
     let configuration = state.configuration().filter(|_| state.admins().required());
     let Some(configuration) = configuration else {
-        return Err(ApiError::not_found("This server's configuration is not open: no admin's key is set."));
+        let message = "This server's configuration is not open: no admin's key is set.";
+        return Err(ApiError::not_found(message).into_response());
     };
-    if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
-        let message = "The configuration is open to this machine alone: connect to its loopback address.";
-        return Err(ApiError::forbidden("not_local", message));
+    // Behind a proxy everybody seems to be here.
+    let passed_on = FORWARDED.iter().any(|name| request.headers().contains_key(name));
+    if passed_on || !peer(request).is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        let message =
+            "The configuration is open to this machine alone: connect to its loopback address, without a proxy.";
+        return Err(ApiError::forbidden("not_local", message).into_response());
     }
-    let known = auth::presented(headers).iter().flatten().any(|key| state.admins().check(key).is_some());
-    if known { Ok(configuration) } else { Err(ApiError::unauthorized("This asks for an admin's key.")) }
+    let known = auth::presented(request.headers()).iter().flatten().any(|key| state.admins().check(key).is_some());
+    if known { Ok(configuration) } else { Err(auth::unauthorized("This asks for an admin's key.")) }
 }
 
 fn peer(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
 
-const MOST: usize = 1 << 20;
+/// What proxies say of whom they speak for.
+const FORWARDED: [HeaderName; 3] =
+    [FORWARDED_BY, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 #[cfg(test)]
 mod tests {
@@ -114,6 +139,20 @@ mod tests {
     }
 
     async fn ask(admins: &[&str], peer: Option<&str>, method: &str, key: &str, body: &str) -> (StatusCode, String) {
+        let headers = [("authorization", &*format!("Bearer {key}")), ("content-type", "application/json")];
+        let response = answer(admins, peer, method, &headers, body).await;
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn answer(
+        admins: &[&str],
+        peer: Option<&str>,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
         let config = WebConfig {
             api_keys: vec!["user".to_owned()],
             admin_keys: admins.iter().map(|&key| key.to_owned()).collect(),
@@ -122,17 +161,14 @@ mod tests {
         let state = AppState::with_backend(Arc::new(ScriptedBackend::new()), config).unwrap();
         state.set_configuration(Arc::new(Known));
         let mut request = Request::builder().method(method).uri("/admin/config").header("host", "localhost");
-        if !key.is_empty() {
-            request = request.header("authorization", format!("Bearer {key}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let mut request = request.body(Body::from(body.to_owned())).unwrap();
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
         }
-        let response = create_router(state).oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        create_router(state).oneshot(request).await.unwrap()
     }
 
     #[tokio::test]
@@ -154,5 +190,26 @@ mod tests {
         assert_eq!(ask(&["a"], Some("192.0.2.1:1"), "GET", "a", "").await.0, StatusCode::FORBIDDEN);
         assert_eq!(ask(&["a"], None, "GET", "a", "").await.0, StatusCode::FORBIDDEN);
         assert_eq!(ask(&[], local, "GET", "a", "").await.0, StatusCode::NOT_FOUND);
+        let denied = answer(&["a"], local, "GET", &[], "").await;
+        assert_eq!((denied.status().as_u16(), denied.headers()["www-authenticate"].as_bytes()), (401, &b"Bearer"[..]));
+        for name in ["forwarded", "x-forwarded-for", "x-real-ip"] {
+            let headers = [("authorization", "Bearer a"), (name, "192.0.2.1")];
+            assert_eq!(answer(&["a"], local, "GET", &headers, "").await.status(), StatusCode::FORBIDDEN, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn admins_may_be_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("admins");
+        std::fs::write(&file, "one\n").unwrap();
+        let config = WebConfig { admin_key_file: Some(file.clone()), ..WebConfig::default() };
+        let state = AppState::with_backend(Arc::new(ScriptedBackend::new()), config.clone()).unwrap();
+        assert!(state.admins().required() && state.admins().check("one").is_some());
+        std::fs::write(&file, "two\n").unwrap();
+        state.reload_keys().unwrap();
+        assert!(state.admins().check("one").is_none() && state.admins().check("two").is_some());
+        state.reconfigure(WebConfig { admin_key_file: None, ..config }).unwrap();
+        assert!(!state.admins().required());
     }
 }

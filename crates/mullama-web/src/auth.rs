@@ -5,7 +5,7 @@ mod file;
 mod tests;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
@@ -26,9 +26,16 @@ pub(crate) struct Keys(RwLock<Arc<Taken>>);
 
 /// The keys at one moment.
 #[derive(Default)]
-struct Taken {
+pub(crate) struct Taken {
     given: Vec<Digest>,
     file: Option<Arc<KeyFile>>,
+}
+
+impl Taken {
+    /// Is a key asked for? Yes where there is a file, even one without keys: an empty file keeps everybody out.
+    pub(crate) fn required(&self) -> bool {
+        !self.given.is_empty() || self.file.is_some()
+    }
 }
 
 /// SHA-256 of a key.
@@ -46,16 +53,16 @@ impl Keys {
     /// # Errors
     /// [`Error::File`](crate::Error::File): the file cannot be read, is not UTF-8, or has more than 1 MiB.
     pub(crate) fn new(keys: &[String], file: Option<PathBuf>) -> crate::Result<Self> {
-        let taken = Self::none();
-        taken.replace(keys, file)?;
-        Ok(taken)
+        let none = Self::none();
+        none.set(none.others(keys, file)?);
+        Ok(none)
     }
 
-    /// Others from now on. A file that was read already goes on as it is.
+    /// Others, for [`Keys::set`]. A file that was read already goes on as it is.
     ///
     /// # Errors
-    /// As [`Keys::new`]; then nothing has changed.
-    pub(crate) fn replace(&self, keys: &[String], file: Option<PathBuf>) -> crate::Result<()> {
+    /// As [`Keys::new`].
+    pub(crate) fn others(&self, keys: &[String], file: Option<PathBuf>) -> crate::Result<Taken> {
         let given = keys.iter().map(|key| key.trim()).filter(|key| !key.is_empty()).map(digest).collect();
         let known = self.taken().file.clone();
         let file = match file {
@@ -65,8 +72,12 @@ impl Keys {
             }),
             None => None,
         };
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Taken { given, file });
-        Ok(())
+        Ok(Taken { given, file })
+    }
+
+    /// These from now on.
+    pub(crate) fn set(&self, taken: Taken) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(taken);
     }
 
     fn taken(&self) -> Arc<Taken> {
@@ -81,10 +92,9 @@ impl Keys {
         self.taken().file.as_ref().map_or(Ok(()), |file| file.reload())
     }
 
-    /// Is a key asked for? Yes where there is a file, even one without keys: an empty file keeps everybody out.
+    /// Is a key asked for?
     pub(crate) fn required(&self) -> bool {
-        let taken = self.taken();
-        !taken.given.is_empty() || taken.file.is_some()
+        self.taken().required()
     }
 
     /// Who this is, if it is one of the keys: the first eight hexadecimal digits of its SHA-256.
@@ -137,9 +147,22 @@ pub(crate) async fn authenticate(State(state): State<AppState>, request: Request
     } else {
         "This server asks for an API key: `authorization: Bearer KEY`, or `x-api-key: KEY`."
     };
+    unauthorized(message)
+}
+
+/// 401, with how a key is brought.
+pub(crate) fn unauthorized(message: &str) -> Response {
     let mut response = ApiError::unauthorized(message).into_response();
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
+}
+
+/// Reads a file of keys as the server does, and forgets them.
+///
+/// # Errors
+/// [`Error::File`](crate::Error::File): it cannot be read, is not UTF-8, or has more than 1 MiB.
+pub fn check_key_file(path: &Path) -> crate::Result<()> {
+    file::check(path)
 }
 
 /// The keys that a request brings.

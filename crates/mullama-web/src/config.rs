@@ -20,6 +20,8 @@ pub struct WebConfig {
     /// Only their SHA-256 is kept.
     #[serde(skip_serializing)]
     pub admin_keys: Vec<String>,
+    /// A file with further keys of these, as `api_key_file`.
+    pub admin_key_file: Option<PathBuf>,
     /// Names by which this server is called, beside `localhost` and loopback addresses: what the header `Host` of a request
     /// may say where no key is asked for. Keeps pages of other sites out (DNS rebinding). `*`: any.
     pub allowed_hosts: Vec<String>,
@@ -79,6 +81,7 @@ impl Default for WebConfig {
             api_keys: Vec::new(),
             api_key_file: None,
             admin_keys: Vec::new(),
+            admin_key_file: None,
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
             max_body_bytes: 32 << 20,

@@ -52,6 +52,7 @@ mod structured;
 mod wire;
 
 pub use admin::{Configuration, Reloads};
+pub use auth::check_key_file;
 pub use config::{EmbeddingTokens, WebConfig};
 pub use error::ApiError;
 pub use failure::{Error, Result};

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::admin;
 use crate::routes::{
     anthropic, chat, completions, control, embeddings, health, lora, models, ollama, rerank, responses, tokens,
 };
@@ -36,7 +37,7 @@ use crate::wire::error::{AnthropicErrorBody, ErrorBody, OllamaErrorBody};
         tokens::apply_template, models::props, models::slots, lora::list, lora::set, models::load, models::unload,
         ollama::chat, ollama::generate::generate, ollama::embed::embed, ollama::embed::embeddings, ollama::models::version,
         ollama::models::tags, ollama::models::ps, ollama::models::show,
-        health::root, health::health, health::ready, health::live,
+        health::root, health::health, health::ready, health::live, admin::show, admin::change,
     ),
 )]
 struct Document;

@@ -96,8 +96,11 @@ fn read_routes() -> Router<AppState> {
         .route("/api/ps", get(ollama::models::ps))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
-        .route("/admin/config", get(admin::show).patch(admin::change))
+        .route("/admin/config", get(admin::show).patch(admin::change).layer(DefaultBodyLimit::max(MAX_PATCH)))
 }
+
+/// Bytes of a change of the configuration.
+const MAX_PATCH: usize = 1 << 20;
 
 /// With `/v1` before it and without, and with a slash behind it and without.
 fn both(router: Router<AppState>, path: &str, handler: impl Fn() -> MethodRouter<AppState>) -> Router<AppState> {

@@ -114,12 +114,17 @@ impl Server {
     pub fn listen(self) -> Result<Self> {
         self.config.validate()?;
         self.refuse_exposure()?;
-        if self.listener.is_some() {
-            return Ok(self);
+        let listening = if self.listener.is_some() {
+            self
+        } else {
+            let address = self.address;
+            let listener = open(address).map_err(|source| Error::Bind { address, source })?;
+            self.listener(listener)?
+        };
+        if let Some(state) = listening.state.as_ref().filter(|_| listening.needs_keys()) {
+            state.expose(listening.address);
         }
-        let address = self.address;
-        let listener = open(address).map_err(|source| Error::Bind { address, source })?;
-        self.listener(listener)
+        Ok(listening)
     }
 
     /// The address that is listened on; before [`Server::listen`] the one that was asked for.
@@ -190,10 +195,12 @@ impl Server {
     /// Whoever can reach the server can use it, where no key is asked for.
     fn refuse_exposure(&self) -> Result<()> {
         let keys = self.state.as_ref().is_some_and(|state| state.keys().required());
-        if keys || self.config.allow_unauthenticated || self.address.ip().to_canonical().is_loopback() {
-            return Ok(());
-        }
-        Err(Error::Exposed { address: self.address })
+        if keys || !self.needs_keys() { Ok(()) } else { Err(Error::Exposed { address: self.address }) }
+    }
+
+    /// Can others reach it, who are not to use it without a key?
+    fn needs_keys(&self) -> bool {
+        !self.config.allow_unauthenticated && !self.address.ip().to_canonical().is_loopback()
     }
 }
 

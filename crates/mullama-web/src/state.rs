@@ -1,7 +1,8 @@
 //! What all requests have in common.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mullama_async::{AsyncModel, InferenceBackend, LocalBackend, ModelState};
@@ -11,7 +12,7 @@ use crate::admin::Configuration;
 use crate::auth::Keys;
 use crate::config::WebConfig;
 use crate::error::{ApiError, ApiResult};
-use crate::failure::Result;
+use crate::failure::{Error, Result};
 use crate::metrics::Metrics;
 use crate::routes::responses::ResponseStore;
 use crate::running::Running;
@@ -40,6 +41,10 @@ struct Inner {
     keys: Keys,
     admins: Keys,
     configuration: OnceLock<Arc<dyn Configuration>>,
+    /// Held while the configuration is replaced.
+    changing: Mutex<()>,
+    /// Where others can reach it, who are not to use it without a key.
+    exposed: OnceLock<SocketAddr>,
     metrics: Metrics,
     running: Running,
     responses: ResponseStore,
@@ -74,7 +79,7 @@ impl AppState {
     pub fn with_backend(backend: Arc<dyn InferenceBackend>, mut config: WebConfig) -> Result<Self> {
         config.validate()?;
         let keys = Keys::new(&config.api_keys, config.api_key_file.clone())?;
-        let admins = Keys::new(&config.admin_keys, None)?;
+        let admins = Keys::new(&config.admin_keys, config.admin_key_file.clone())?;
         // Only their digests are kept.
         config.api_keys.zeroize();
         config.admin_keys.zeroize();
@@ -90,6 +95,8 @@ impl AppState {
                 keys,
                 admins,
                 configuration: OnceLock::new(),
+                changing: Mutex::default(),
+                exposed: OnceLock::new(),
                 metrics: Metrics::new(),
                 running: Running::default(),
                 responses: ResponseStore::default(),
@@ -115,13 +122,22 @@ impl AppState {
 
     /// From now on requests are answered as this configuration says: keys, hosts, origins, limits, defaults. Those that are
     /// being answered go on as they began. All or nothing. `max_body_bytes` stays what it was: it is part of the router.
+    /// Reads files of keys that are new; blocks meanwhile.
     ///
     /// # Errors
-    /// As [`AppState::with_backend`]; then nothing has changed.
+    /// As [`AppState::with_backend`]; [`Error::Exposed`](crate::Error::Exposed) without keys where its server listens on an
+    /// address that needs them. Then nothing has changed.
     pub fn reconfigure(&self, mut config: WebConfig) -> Result<()> {
         config.validate()?;
-        self.inner.keys.replace(&config.api_keys, config.api_key_file.clone())?;
-        self.inner.admins.replace(&config.admin_keys, None)?;
+        // One after the other: what is in force is all of one.
+        let _changing = self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.inner.keys.others(&config.api_keys, config.api_key_file.clone())?;
+        let admins = self.inner.admins.others(&config.admin_keys, config.admin_key_file.clone())?;
+        if let Some(&address) = self.inner.exposed.get().filter(|_| !keys.required()) {
+            return Err(Error::Exposed { address });
+        }
+        self.inner.keys.set(keys);
+        self.inner.admins.set(admins);
         config.api_keys.zeroize();
         config.admin_keys.zeroize();
         config.max_body_bytes = self.config().max_body_bytes;
@@ -130,12 +146,19 @@ impl AppState {
         Ok(())
     }
 
-    /// Reads the file of keys again. One that cannot be read changes nothing.
+    /// Reads the files of keys again; blocks meanwhile. One that cannot be read stays as it was.
     ///
     /// # Errors
-    /// [`Error::File`](crate::Error::File).
+    /// [`Error::File`](crate::Error::File), of the first that cannot be read.
     pub fn reload_keys(&self) -> Result<()> {
-        self.inner.keys.reload()
+        let keys = self.inner.keys.reload();
+        let admins = self.inner.admins.reload();
+        keys.and(admins)
+    }
+
+    /// Its server listens where others can reach it: from now on it is not without keys.
+    pub(crate) fn expose(&self, address: SocketAddr) {
+        let _ = self.inner.exposed.set(address);
     }
 
     /// Models may be others under their names: what was known of them is asked for again.

@@ -54,7 +54,7 @@ pub use error::MullamaError;
 #[cfg(feature = "async")]
 pub use mullama_async::{
     Adapter, AsyncContext, AsyncModel, AsyncModelBuilder, BackendEvent, BackendFuture, BackendModel, BackendPrompt,
-    BackendRequest, BackendStats, BackendStream, BackendSummary, EnginePool, EnginePoolBuilder, Error as AsyncError,
+    BackendRequest, BackendStats, BackendStream, BackendSummary, Draining, EnginePool, EnginePoolBuilder, Error as AsyncError,
     GenerationControl, InferenceBackend, LoadProgress, Loading, LocalBackend, LocalBackendBuilder, ModelChange,
     ModelHealth, ModelInfo, ModelSource, ModelState, PooledEngine, RenderedPrompt, RerankOutput, TextStream,
     TokenDelta, TokenStream,

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::model::AsyncModel;
 use crate::pool::{EnginePool, ModelState};
 pub use builder::LocalBackendBuilder;
-pub use change::ModelChange;
+pub use change::{Draining, ModelChange};
 use known::Known;
 
 /// Engines in this process, as a backend. Cheap to clone.
@@ -90,11 +90,11 @@ impl LocalBackend {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn model(&self, name: &str) -> Result<AsyncModel> {
-        self.lease(name).await.map(|(_, model)| model)
+        self.lease(name).await.map(|(model, _)| model)
     }
 
-    /// The same, with what it is registered as.
-    async fn lease(&self, name: &str) -> Result<(Arc<Registered>, AsyncModel)> {
+    /// The same, with what is known of it.
+    async fn lease(&self, name: &str) -> Result<(AsyncModel, Arc<Known>)> {
         let mut registered = self.registered(name)?;
         let model = loop {
             match &self.inner.source {
@@ -113,11 +113,13 @@ impl LocalBackend {
                 },
             }
         };
-        if !self.inner.known().contains_key(&registered.key) || matches!(self.inner.source, Source::One(_)) {
-            let engine = model.engine().await?;
-            self.inner.learn(&registered.key, &engine);
-        }
-        Ok((registered, model))
+        let known = self.inner.known().get(&registered.key).cloned();
+        let known = match (known, &self.inner.source) {
+            (Some(known), Source::Pool(_)) => known,
+            // Before its engine is there the length of a context is not known.
+            (_, Source::Pool(_) | Source::One(_)) => self.inner.learn(&registered.key, &model.engine().await?),
+        };
+        Ok((model, known))
     }
 
     fn registered(&self, name: &str) -> Result<Arc<Registered>> {
@@ -126,14 +128,8 @@ impl LocalBackend {
         found.ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })
     }
 
-    fn known(&self, model: &Registered) -> Result<Arc<Known>> {
-        let known = self.inner.known().get(&model.key).cloned();
-        known.ok_or_else(|| Error::NoSuchModel { name: model.name.clone() })
-    }
-
     async fn generate(&self, name: &str, request: BackendRequest) -> Result<BackendStream> {
-        let (registered, model) = self.lease(name).await?;
-        let known = self.known(&registered)?;
+        let (model, known) = self.lease(name).await?;
         let BackendRequest { prompt, params, priority, adapters, cache_salt, event_buffer } = request;
         let prompt = match prompt {
             BackendPrompt::Text(text) => RequestPrompt::Text(text),
@@ -317,8 +313,7 @@ impl InferenceBackend for LocalBackend {
 
     fn set_adapters<'a>(&'a self, model: &'a str, scales: Vec<(usize, f32)>) -> BackendFuture<'a, Result<()>> {
         Box::pin(async move {
-            let (registered, loaded) = self.lease(model).await?;
-            let known = self.known(&registered)?;
+            let (loaded, known) = self.lease(model).await?;
             // What cannot be used is told now, not with the next request.
             known.adapters(loaded.model(), Some(scales.clone()))?;
             known.set(&scales);
@@ -359,12 +354,15 @@ impl Inner {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, key: &str, engine: &Engine) {
+    fn learn(&self, key: &str, engine: &Engine) -> Arc<Known> {
         let mut known = self.known();
-        let sequences = known.get(key).map(|known| known.info.sequences);
-        // Before the engine was there its length was not known.
-        if sequences.is_none_or(|sequences| sequences == 0) {
-            known.insert(key.to_owned(), Arc::new(Known::of(engine.model(), Some(engine.params()))));
+        match known.get(key).filter(|known| known.info.sequences > 0) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let new = Arc::new(Known::of(engine.model(), Some(engine.params())));
+                known.insert(key.to_owned(), Arc::clone(&new));
+                new
+            }
         }
     }
 }

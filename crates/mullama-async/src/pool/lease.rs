@@ -62,8 +62,13 @@ impl<L: Loader> Waiting<L> {
 
 impl<L: Loader> Drop for Waiting<L> {
     fn drop(&mut self) {
+        let mut leaving = false;
         if let Some(entry) = self.machine.lock().entries.get_mut(&*self.name) {
             entry.waiting -= 1;
+            leaving = entry.leaving;
+        }
+        if leaving {
+            self.machine.changed.notify_waiters();
         }
         self.machine.idle.notify_one();
     }

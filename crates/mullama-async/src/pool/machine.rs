@@ -51,17 +51,25 @@ impl<L: Loader> Machine<L> {
         Ok(())
     }
 
-    /// Takes away a model that is not loaded. False: it is, or somebody waits for it.
-    pub(super) fn forget(&self, name: &str) -> bool {
-        let mut state = self.lock();
-        let idle = state
-            .entries
-            .get(name)
-            .is_some_and(|entry| matches!(entry.phase, Phase::Unloaded) && entry.waiting == 0 && !entry.resident);
-        if idle {
-            state.entries.remove(name);
-        }
-        idle
+    /// From now on nobody gets the model; those that wait for it get none.
+    pub(super) fn leave(&self, name: &str) -> Result<()> {
+        let left = self.lock().entries.get_mut(name).map(|entry| entry.leaving = true);
+        self.changed.notify_waiters();
+        left.ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })
+    }
+
+    /// Unloads a model that is leaving, and forgets it. True: in time.
+    pub(super) async fn remove(self: Arc<Self>, name: String, deadline: Duration) -> Result<bool> {
+        let in_time = self.unload(&name, deadline).await?;
+        let forget = |state: &mut State<L>| {
+            let gone = state
+                .entries
+                .get(&name)
+                .is_none_or(|entry| matches!(entry.phase, Phase::Unloaded) && entry.waiting == 0 && !entry.resident);
+            gone.then(|| drop(state.entries.remove(&name)))
+        };
+        self.until(forget).await;
+        Ok(in_time)
     }
 
     /// The least loaded engine of a model, which is loaded if it has to be.
@@ -90,7 +98,8 @@ impl<L: Loader> Machine<L> {
             state.sweeper = Arc::downgrade(&alive);
             state.tasks.push(Box::pin(super::sweep::run(Arc::downgrade(self), alive)));
         }
-        let entry = state.entries.get_mut(name).ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
+        let entry = state.entries.get_mut(name).filter(|entry| !entry.leaving);
+        let entry = entry.ok_or_else(|| Error::NoSuchModel { name: name.to_owned() })?;
         if let Phase::Ready(replicas) = &entry.phase {
             let ended = replicas.iter().find(|replica| !entry.mending && !L::is_open(&replica.engine));
             if let Some(ended) = ended.map(|replica| Lease::new(self, name, replica)) {

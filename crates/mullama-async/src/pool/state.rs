@@ -41,6 +41,8 @@ pub(super) struct Entry<L: Loader> {
     pub(super) waiting: usize,
     /// An engine is being replaced.
     pub(super) mending: bool,
+    /// It is being removed: nobody gets it any more.
+    pub(super) leaving: bool,
     pub(super) last_used: Option<(Instant, SystemTime)>,
 }
 
@@ -128,6 +130,7 @@ impl<L: Loader> Entry<L> {
             failure: None,
             waiting: 0,
             mending: false,
+            leaving: false,
             last_used: None,
         }
     }

@@ -70,6 +70,36 @@ async fn a_failed_load_is_told_to_all_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_that_leaves_is_got_by_nobody() {
+    let (pool, world) = pool(10, None, vec![("a", Spec { load: MS * 50, close: MS * 50, ..Spec::of(4) })]);
+    let leave = || {
+        pool.leave("a").unwrap();
+        tokio::spawn(Arc::clone(&pool).remove("a".to_owned(), MS * 1_000))
+    };
+    // While somebody waits for it, who gets none.
+    let waiting = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.get("a").await.map(drop) }
+    });
+    sleep(MS * 10).await;
+    let left = leave();
+    assert!(matches!(waiting.await.unwrap(), Err(Error::NoSuchModel { .. })));
+    assert!(left.await.unwrap().unwrap());
+    assert_eq!((pool.lock().entries.len(), world.resident.load(Ordering::SeqCst)), (0, 0));
+    assert!(matches!(pool.leave("a"), Err(Error::NoSuchModel { .. })));
+    // While somebody has it.
+    pool.register("a".to_owned(), Spec::of(4)).unwrap();
+    let lease = pool.get("a").await.unwrap();
+    let left = leave();
+    sleep(MS * 10).await;
+    assert!(matches!(pool.get("a").await, Err(Error::NoSuchModel { .. })));
+    assert!(!left.is_finished() && lease.engine().is_open());
+    drop(lease);
+    assert!(left.await.unwrap().unwrap());
+    assert_eq!((pool.lock().entries.len(), world.engines.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_idle_model_that_was_used_longest_ago_goes_first() {
     let models = vec![("a", Spec::of(4)), ("b", Spec::of(4)), ("c", Spec::of(4)), ("d", Spec::of(9))];
     let (pool, _) = pool(10, None, models);

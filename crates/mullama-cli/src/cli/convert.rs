@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use mullama::convert::{BitDepth, Color, Effort, FitMode, MetadataPolicy, TargetFormat};
 
 use super::number::{count, whole};
-use super::one_of;
+use super::{ConfigArgs, one_of};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = CONVERT_HELP)]
@@ -45,6 +45,8 @@ pub(crate) struct Convert {
     /// OGG: -1 to 10 [default: 6]. JPEG and WebP: 1 to 100 [default: 90, 80]
     #[arg(long, value_name = "Q", allow_hyphen_values = true)]
     pub(crate) quality: Option<f32>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) sound: SoundArgs,
     #[command(flatten)]
@@ -145,6 +147,8 @@ pub(crate) struct Probe {
     /// Print one JSON object for each file
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 const CONVERT_HELP: &str = "\

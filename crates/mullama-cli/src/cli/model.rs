@@ -47,20 +47,20 @@ pub(crate) struct LoadArgs {
 }
 
 impl LoadArgs {
-    pub(crate) fn params(&self) -> ModelParams {
-        let default = ModelParams::default();
+    /// What is given, over what the configuration says.
+    pub(crate) fn params(&self, base: ModelParams) -> ModelParams {
         ModelParams {
-            gpu_layers: self.gpu_layers.unwrap_or(default.gpu_layers),
-            devices: self.devices.clone(),
-            mmap: !self.no_mmap,
-            mlock: self.mlock,
-            split_mode: self.split_mode.unwrap_or(default.split_mode),
-            main_gpu: self.main_gpu.unwrap_or(default.main_gpu),
-            tensor_split: self.tensor_split.clone(),
-            check_tensors: self.check_tensors,
-            kv_overrides: self.kv_override.clone(),
-            lora: self.lora.clone(),
-            ..default
+            gpu_layers: self.gpu_layers.unwrap_or(base.gpu_layers),
+            devices: if self.devices.is_empty() { base.devices } else { self.devices.clone() },
+            mmap: base.mmap && !self.no_mmap,
+            mlock: base.mlock || self.mlock,
+            split_mode: self.split_mode.unwrap_or(base.split_mode),
+            main_gpu: self.main_gpu.unwrap_or(base.main_gpu),
+            tensor_split: if self.tensor_split.is_empty() { base.tensor_split } else { self.tensor_split.clone() },
+            check_tensors: base.check_tensors || self.check_tensors,
+            kv_overrides: if self.kv_override.is_empty() { base.kv_overrides } else { self.kv_override.clone() },
+            lora: if self.lora.is_empty() { base.lora } else { self.lora.clone() },
+            ..base
         }
     }
 }
@@ -112,22 +112,34 @@ pub(crate) struct ContextArgs {
     pub(crate) rope_freq_scale: Option<f32>,
 }
 
-impl ContextArgs {
-    pub(crate) fn params(&self) -> ContextParams {
-        let default = ContextParams::default();
-        let threads = self.size.threads.unwrap_or(default.threads);
+impl SizeArgs {
+    /// What is given, over what the configuration says.
+    pub(crate) fn params(&self, base: &ContextParams) -> ContextParams {
         ContextParams {
-            length: self.size.ctx_size.unwrap_or(default.length),
-            batch: self.batch_size.unwrap_or(default.batch),
-            micro_batch: self.ubatch_size.unwrap_or(default.micro_batch),
-            threads,
-            threads_batch: self.threads_batch.unwrap_or(threads),
-            flash_attention: self.flash_attn.unwrap_or(default.flash_attention),
-            kv_type_k: self.cache_type_k.unwrap_or(default.kv_type_k),
-            kv_type_v: self.cache_type_v.unwrap_or(default.kv_type_v),
-            offload_kv: !self.no_kv_offload,
-            rope_freq_base: self.rope_freq_base.unwrap_or(default.rope_freq_base),
-            rope_freq_scale: self.rope_freq_scale.unwrap_or(default.rope_freq_scale),
+            length: self.ctx_size.unwrap_or(base.length),
+            threads: self.threads.unwrap_or(base.threads),
+            // Without a number of their own, those for prompts are as many.
+            threads_batch: self.threads.unwrap_or(base.threads_batch),
+            ..base.clone()
+        }
+    }
+}
+
+impl ContextArgs {
+    /// What is given, over what the configuration says.
+    pub(crate) fn params(&self, base: &ContextParams) -> ContextParams {
+        let base = self.size.params(base);
+        ContextParams {
+            batch: self.batch_size.unwrap_or(base.batch),
+            micro_batch: self.ubatch_size.unwrap_or(base.micro_batch),
+            threads_batch: self.threads_batch.unwrap_or(base.threads_batch),
+            flash_attention: self.flash_attn.unwrap_or(base.flash_attention),
+            kv_type_k: self.cache_type_k.unwrap_or(base.kv_type_k),
+            kv_type_v: self.cache_type_v.unwrap_or(base.kv_type_v),
+            offload_kv: base.offload_kv && !self.no_kv_offload,
+            rope_freq_base: self.rope_freq_base.unwrap_or(base.rope_freq_base),
+            rope_freq_scale: self.rope_freq_scale.unwrap_or(base.rope_freq_scale),
+            ..base
         }
     }
 }

@@ -124,25 +124,22 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The parameters. `greedy`: without --temperature it is 0.
+    /// What is given, over what the configuration says.
     ///
     /// # Errors
     /// As [`GenerationParams::validate`].
-    pub(crate) fn params(&self, greedy: bool) -> mullama_core::Result<GenerationParams> {
+    pub(crate) fn params(&self, base: GenerationParams) -> mullama_core::Result<GenerationParams> {
         let mut params = GenerationParams {
-            max_tokens: self.max_tokens,
-            stop: self.stop.clone(),
+            max_tokens: self.max_tokens.or(base.max_tokens),
+            stop: if self.stop.is_empty() { base.stop } else { self.stop.clone() },
             top_logprobs: self.top_logprobs,
-            context_shift: self.context_shift,
-            keep: self.keep.unwrap_or(0),
+            context_shift: base.context_shift || self.context_shift,
+            keep: self.keep.unwrap_or(base.keep),
             timeout_ms: self.timeout.or(self.timeout_ms),
-            cache_prompt: !self.no_cache_prompt,
-            ..GenerationParams::default()
+            cache_prompt: base.cache_prompt && !self.no_cache_prompt,
+            sampling: base.sampling,
         };
         let to = &mut params.sampling;
-        if greedy {
-            to.temperature = 0.0;
-        }
         macro_rules! take {
             ($($field:ident)*) => { $(if let Some(value) = self.$field { to.$field = value; })* };
         }
@@ -154,9 +151,13 @@ impl SamplingArgs {
         if let Some(limit) = self.top_k {
             to.top_k = u32::try_from(limit).unwrap_or(0);
         }
-        to.seed = self.seed.and_then(|seed| u32::try_from(seed).ok());
-        to.ignore_eos = self.ignore_eos;
-        to.logit_bias.clone_from(&self.logit_bias);
+        if let Some(seed) = self.seed {
+            to.seed = u32::try_from(seed).ok();
+        }
+        to.ignore_eos |= self.ignore_eos;
+        if !self.logit_bias.is_empty() {
+            to.logit_bias.clone_from(&self.logit_bias);
+        }
         if !self.samplers.is_empty() {
             to.samplers.clone_from(&self.samplers);
         }

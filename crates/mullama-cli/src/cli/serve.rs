@@ -26,9 +26,6 @@ pub(crate) struct Serve {
     /// Names of the first model, with commas between; the first one is what the server calls it
     #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) alias: Vec<String>,
-    /// A file with the configuration (TOML, or JSON if its name ends so), read again when it changes; flags go over it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
@@ -156,6 +153,9 @@ impl Serve {
 /// Flags of other commands have more names here, and other words.
 fn adapt(arg: Arg) -> Arg {
     match arg.get_id().as_str() {
+        "config" => arg.help(
+            "A file with the configuration (TOML, or JSON if its name ends so), read again when it changes; flags go over it",
+        ),
         "ctx_size" => arg.short('c').help(
             "Tokens that prompt and answer of one request may have together; with --parallel N those of all N together \
              [default: as trained, at most 8192, for each]",
@@ -238,13 +238,13 @@ mod tests {
                     --jinja --api-key k1,k2 -a one,two --host 0.0.0.0 --port 0 --no-webui --sleep-idle-seconds 60";
         let serve = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!(serve.paths().collect::<Vec<_>>(), [&PathBuf::from("a.gguf")]);
-        let context = serve.with.context.params();
+        let context = serve.with.context.params(&mullama_core::ContextParams::default());
         assert_eq!((context.length, context.threads, context.threads_batch, context.micro_batch), (8_192, 4, 8, 128));
         assert_eq!((serve.engine.parallel, serve.engine.kv_layout), (Some(2), Some(KvLayout::Unified)));
-        let load = serve.with.load.params();
+        let load = serve.with.load.params(mullama_core::ModelParams::default());
         let lora: Vec<_> = load.lora.iter().map(|one| (one.path.to_str().unwrap(), one.scale)).collect();
         assert_eq!((load.gpu_layers, lora), (-1, vec![("x.gguf", 1.0), ("y.gguf", 1.0), ("z.gguf", 0.5)]));
-        let generation = serve.with.sampling.params(false).unwrap();
+        let generation = serve.with.sampling.params(mullama_core::GenerationParams::default()).unwrap();
         assert_eq!((generation.max_tokens, generation.sampling.temperature), (None, 0.5));
         assert_eq!((generation.timeout_ms, generation.sampling.samplers.len()), (None, 2));
         assert_eq!(serve.network.silence, Some(Duration::from_secs(600)));
@@ -259,7 +259,10 @@ mod tests {
     #[test]
     fn a_limit_for_requests_is_not_one_for_clients() {
         let serve = read(&["--request-timeout", "1.5", "--timeout", "3"]).unwrap();
-        assert_eq!(serve.with.sampling.params(true).unwrap().timeout_ms, Some(1_500));
+        assert_eq!(
+            serve.with.sampling.params(mullama_core::GenerationParams::default()).unwrap().timeout_ms,
+            Some(1_500)
+        );
         assert_eq!(serve.network.silence, Some(Duration::from_secs(3)));
     }
 

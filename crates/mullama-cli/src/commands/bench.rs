@@ -19,7 +19,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mullama_core::{EngineParams, Model};
+use mullama_core::{EngineParams, Model, ModelParams};
 
 use crate::cli::bench::Bench;
 use crate::error::Result;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Bench, ui: &Ui) -> Result<()> {
         None if args.quick => ModelSource::Embedded,
         None => ModelSource::File(model::provide(args.model_out.as_ref(), ui)?),
     };
-    let model = source.load(args.load.params(), ui)?;
+    let model = source.load(args.load.params(ModelParams::default()), ui)?;
     let params = params(args, &sizes, &model);
 
     let about = server.as_ref().map(|server| server.about.clone());

@@ -13,6 +13,7 @@ use mullama::convert::{
 use crate::cli::convert::Convert;
 use crate::error::{Error, Result};
 use crate::interrupt::Work;
+use crate::settings;
 use crate::terminal::{Output, Ui, human_bytes};
 
 pub(crate) fn run(args: &Convert, ui: &Ui) -> Result<()> {
@@ -56,26 +57,30 @@ pub(crate) fn run(args: &Convert, ui: &Ui) -> Result<()> {
     verdict(report)
 }
 
-/// The configuration that the flags ask for.
+/// What the flags ask for, over the configuration.
 fn config(args: &Convert) -> Result<ConversionConfig> {
     if let Some(flag) = meaningless(args) {
         return Err(Error::usage(format!("{flag} says nothing about {}", args.to), ""));
     }
-    let mut config = ConversionConfig::new().overwrite(args.force);
+    let mut config = settings::conversion(&args.config)?;
+    if args.force {
+        config = config.overwrite(true);
+    }
     if args.accept_damaged {
         config = config.damaged(Damaged::Accept);
     }
-    config.metadata = args.metadata.unwrap_or_default();
+    config.metadata = args.metadata.unwrap_or(config.metadata);
     let (sound, picture) = (&args.sound, &args.picture);
-    config.audio.sample_rate = sound.rate;
-    config.audio.channels = sound.channels;
-    config.audio.bits = sound.bits.map(Into::into);
-    config.audio.bitrate = sound.bitrate;
-    config.audio.loudness = sound.loudness;
+    let audio = &mut config.audio;
+    audio.sample_rate = sound.rate.or(audio.sample_rate);
+    audio.channels = sound.channels.or(audio.channels);
+    audio.bits = sound.bits.map(Into::into).or(audio.bits);
+    audio.bitrate = sound.bitrate.or(audio.bitrate);
+    audio.loudness = sound.loudness.or(audio.loudness);
     match (args.to, args.quality) {
+        (_, None) => {}
         (TargetFormat::Audio(_), quality) => config.audio.quality = quality,
         (_, Some(quality)) => config.image.quality = Some(percent(quality)?),
-        (_, None) => {}
     }
     if picture.width.is_some() || picture.height.is_some() {
         let (width, height, fit) = (picture.width, picture.height, picture.fit.unwrap_or_default());
@@ -89,10 +94,10 @@ fn config(args: &Convert) -> Result<ConversionConfig> {
     config.image.webp = match (picture.lossless, picture.lossy) {
         (true, _) => WebpMode::Lossless,
         (_, true) => WebpMode::Lossy,
-        _ => WebpMode::Auto,
+        _ => config.image.webp,
     };
-    config.image.effort = picture.effort.unwrap_or_default();
-    config.image.background = picture.background.unwrap_or_default();
+    config.image.effort = picture.effort.unwrap_or(config.image.effort);
+    config.image.background = picture.background.unwrap_or(config.image.background);
     Ok(config)
 }
 
@@ -142,8 +147,24 @@ fn tell_file(result: &FileResult, ui: &Ui) {
         FileOutcome::Converted { report } => {
             report.warnings().iter().for_each(|warning| ui.notice(&format!("note: {name}: {warning}")));
         }
-        FileOutcome::Failed { error } => ui.say(&format!("failed: {name}: {}", crate::error::chain(error))),
+        FileOutcome::Failed { error } => {
+            let flag = remedy(error).map_or(String::new(), |flag| format!(" ({flag})"));
+            ui.say(&format!("failed: {name}: {}{flag}", crate::error::chain(error)));
+        }
         _ => {}
+    }
+}
+
+/// The flag with which it would not have failed.
+fn remedy(error: &mullama::convert::Error) -> Option<&'static str> {
+    use mullama::convert::Error;
+    match error {
+        Error::OutputExists { .. } => Some("--force"),
+        Error::Truncated { .. }
+        | Error::TruncatedImage { .. }
+        | Error::Corrupt { .. }
+        | Error::NonFiniteSamples { .. } => Some("--accept-damaged"),
+        _ => None,
     }
 }
 

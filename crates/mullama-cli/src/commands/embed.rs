@@ -7,21 +7,18 @@ use crate::cli::Embed;
 use crate::error::Result;
 use crate::input;
 use crate::load::ModelSource;
+use crate::settings::Settings;
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Embed, ui: &Ui) -> Result<()> {
     let mut texts = input::texts(&args.text)?;
-    let source = ModelSource::File(args.model.clone());
-    let model = source.load(args.load.params(), ui)?;
-    let mut builder = model.embedder().normalize(!args.no_normalize);
+    let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()))?;
+    let source = &settings.source;
+    let model = source.load(args.load.params(settings.model_base()), ui)?;
+    let context = args.size.params(&settings.context_base());
+    let mut builder = model.embedder().params(context).normalize(!args.no_normalize);
     if let Some(pooling) = args.pooling {
         builder = builder.pooling(pooling);
-    }
-    if let Some(tokens) = args.size.ctx_size {
-        builder = builder.length(tokens);
-    }
-    if let Some(threads) = args.size.threads {
-        builder = builder.threads(threads);
     }
     let mut embedder = builder.build()?;
 

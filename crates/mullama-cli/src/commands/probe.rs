@@ -9,13 +9,15 @@ use serde_json::{Map, Value};
 
 use crate::cli::convert::Probe;
 use crate::error::{Error, Result};
+use crate::settings;
 use crate::terminal::{Output, Ui, human_bytes, one_line};
 
 pub(crate) fn run(args: &Probe, ui: &Ui) -> Result<()> {
+    let config = settings::conversion(&args.config)?;
     let mut output = Output::lock();
     let mut failed: Vec<Error> = Vec::new();
     for (index, path) in args.files.iter().enumerate() {
-        match probe(path, ui) {
+        match probe(path, &config, ui) {
             Ok(found) if args.json => output.json(&found)?,
             Ok(found) => {
                 if index > 0 {
@@ -41,28 +43,30 @@ pub(crate) fn run(args: &Probe, ui: &Ui) -> Result<()> {
 }
 
 /// What a file holds, by its content.
-fn probe(path: &Path, ui: &Ui) -> Result<Map<String, Value>> {
-    let config = ConversionConfig::new();
+fn probe(path: &Path, config: &ConversionConfig, ui: &Ui) -> Result<Map<String, Value>> {
     let mut found = Map::new();
     found.insert("file".to_owned(), path.display().to_string().into());
+    let mut seconds = None;
     let (info, tags, pictures) = if begins_like_a_picture(path) {
         found.insert("media".to_owned(), "image".into());
-        let (info, words) = ImageConverter::new().describe_blocking(path, &config).map_err(Error::Convert)?;
+        let (info, words) = ImageConverter::new().describe_blocking(path, config).map_err(Error::Convert)?;
         (serde_json::to_value(info), words, None)
     } else {
         found.insert("media".to_owned(), "audio".into());
         let converter = AudioConverter::new();
-        let info = converter.probe_blocking(path, &config).map_err(Error::Convert)?;
-        let tags = converter.tags_blocking(path, &config).map_err(Error::Convert)?;
+        let info = converter.probe_blocking(path, config).map_err(Error::Convert)?;
+        let tags = converter.tags_blocking(path, config).map_err(Error::Convert)?;
         if let Some(problem) = tags.problem {
             ui.notice(&format!("note: {}: tags cannot be read: {problem}", path.display()));
         }
+        seconds = Some(info.duration().as_secs_f64());
         (serde_json::to_value(info), tags.items, Some(tags.pictures))
     };
     let Ok(Value::Object(info)) = info else {
         return Err(Error::usage(format!("`{}` holds numbers that are no JSON", path.display()), ""));
     };
     found.extend(info);
+    found.extend(seconds.map(|seconds| ("seconds".to_owned(), seconds.into())));
     found.insert("tags".to_owned(), serde_json::json!(tags));
     found.extend(pictures.map(|pictures| ("pictures".to_owned(), serde_json::json!(pictures))));
     Ok(found)
@@ -87,6 +91,7 @@ fn table(output: &mut Output, found: &Map<String, Value>) -> Result<()> {
             let text = match value {
                 Value::Null => "-".to_owned(),
                 Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+                Value::Number(seconds) if key == "seconds" => format!("{:.3}", seconds.as_f64().unwrap_or(0.0)),
                 Value::Number(bytes) if key.ends_with("bytes") => {
                     let count = bytes.as_u64().unwrap_or(0);
                     if count == 0 { "-".to_owned() } else { format!("{} ({count} bytes)", human_bytes(count)) }

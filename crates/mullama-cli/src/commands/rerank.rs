@@ -7,13 +7,15 @@ use crate::cli::Rerank;
 use crate::error::Result;
 use crate::input;
 use crate::load::ModelSource;
+use crate::settings::Settings;
 use crate::terminal::{Output, Ui, one_line};
 
 pub(crate) fn run(args: &Rerank, ui: &Ui) -> Result<()> {
     let documents = input::texts(&args.document)?;
-    let source = ModelSource::File(args.model.clone());
-    let model = source.load(args.load.params(), ui)?;
-    let mut reranker = Reranker::with_params(&model, &args.context.params())?;
+    let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()))?;
+    let source = &settings.source;
+    let model = source.load(args.load.params(settings.model_base()), ui)?;
+    let mut reranker = Reranker::with_params(&model, &args.context.params(&settings.context_base()))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     if documents.is_empty() {
         return Err(mullama_core::Error::EmptyPrompt.into());

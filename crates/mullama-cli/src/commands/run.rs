@@ -13,6 +13,7 @@ use crate::conversation;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::load::ModelSource;
+use crate::settings::Settings;
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
@@ -22,10 +23,12 @@ pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     if !args.raw && prompt.trim().is_empty() {
         return Err(Core::EmptyPrompt.into());
     }
-    let mut params = args.with.sampling.params(source == ModelSource::Embedded)?;
+    let settings = Settings::read(&args.with.config, source)?;
+    let source = &settings.source;
+    let mut params = args.with.sampling.params(settings.generation_base())?;
     let tools = args.tools.as_deref().map(input::tools).transpose()?.unwrap_or_default();
-    let model = source.load(args.with.model()?, ui)?;
-    let mut context = model.context().params(args.with.context.params()).build()?;
+    let model = source.load(settings.model_params(&args.with)?, ui)?;
+    let mut context = model.context().params(args.with.context.params(&settings.context_base())).build()?;
     let length = context.length();
 
     let chat = if takes_chat(args, &model)? {
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     let mut output = Output::lock();
     let answer = stream(generation, parser, (!args.json).then_some(&mut output), ui)?;
     if args.json {
-        output.json(&report(&source, &answer, &params))?;
+        output.json(&report(source, &answer, &params))?;
         output.flush()?;
     }
     if args.timings {

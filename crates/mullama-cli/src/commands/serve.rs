@@ -8,14 +8,14 @@ mod settings;
 mod signals;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mullama::config::Loaded;
+use mullama::config::{Apply, Loaded};
 use mullama::{AppState, AsyncError, ConfigWatcher, InferenceBackend, MullamaConfig, Server, create_router};
 use mullama_core::Error as Core;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::cli::serve::Serve;
 use crate::error::{Error, Result};
@@ -25,13 +25,17 @@ use crate::terminal::Ui;
 use catalogue::Catalogue;
 use log::Levels;
 use models::{Does, Served};
+use settings::Bound;
 use signals::{Signals, Told};
 
 pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
     settings::check(args)?;
     let loader = settings::loader(args, ui)?;
-    let watcher = ConfigWatcher::with_dry_run(loader, settings::dry_run())?;
-    let loaded = watcher.current();
+    let bound = Bound::default();
+    let watcher = ConfigWatcher::with_dry_run(loader, settings::dry_run(Arc::clone(&bound)))?;
+    // From here on changes are seen.
+    let mut changes = watcher.subscribe();
+    let loaded = changes.borrow_and_update().clone();
     let levels = log::install(&loaded.config().logging, ui);
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");
@@ -45,7 +49,7 @@ pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|source| AsyncError::Runtime { source })?;
-    let setup = Setup { watcher, loaded, levels, served, address };
+    let setup = Setup { watcher, changes, loaded, levels, served, address, bound };
     // A first Ctrl-C is for the signals below, a second one ends the program wherever it is.
     let ended = ui.interrupt.during(Work::Polled, || runtime.block_on(serve(setup, ui)));
     // What is still going on for nobody is not waited for.
@@ -56,14 +60,16 @@ pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
 /// What a server starts with.
 struct Setup {
     watcher: ConfigWatcher,
+    changes: watch::Receiver<Arc<Loaded>>,
     loaded: Arc<Loaded>,
     levels: Levels,
     served: Vec<Served>,
     address: SocketAddr,
+    bound: Bound,
 }
 
 async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
-    let Setup { watcher, loaded, levels, served, address } = setup;
+    let Setup { watcher, mut changes, loaded, levels, served, address, bound } = setup;
     let config = loaded.config();
     let mut signals = Signals::install()?;
     let planned = models::planned(&loaded, &served)?;
@@ -80,18 +86,21 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
         })
         .listen()?;
     let address = server.address();
+    let _ = bound.set(address);
     if config.server.auth.allow_unauthenticated && !keys {
         tracing::warn!(%address, "whoever can reach this address can use the models: no API key is asked for");
     }
 
     let watcher = Arc::new(watcher);
     state.set_configuration(watcher.clone());
-    let catalogue = Arc::new(Catalogue::new(backend, Arc::clone(&watcher), planned));
-    let mut changes = watcher.subscribe();
+    let catalogue = Catalogue::new(backend, Arc::clone(&watcher), state.clone(), &loaded, planned);
+    let following =
+        Arc::new(Following { watcher, state: state.clone(), levels, catalogue, applying: Mutex::default() });
     let mut end = Some(end);
     let mut serving = std::pin::pin!(server.serve(create_router(state.clone()).into_make_service()));
     let mut loading = std::pin::pin!(load(config, &served, state.backend()));
     let mut all_loaded = false;
+    let mut in_force = Arc::clone(&loaded);
     loop {
         tokio::select! {
             in_time = &mut serving => return if in_time? { Ok(()) } else { Err(Error::Cut) },
@@ -105,14 +114,9 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
                 }
             }
             Ok(()) = changes.changed() => {
-                let new = changes.borrow_and_update().clone();
-                apply(&new, &state, &levels);
-                let (catalogue, state) = (Arc::clone(&catalogue), state.clone());
-                // Models take their time, and end with the runtime.
-                drop(tokio::spawn(async move {
-                    catalogue.follow().await;
-                    state.forget_fingerprints();
-                }));
+                let (old, new) = (in_force, changes.borrow_and_update().clone());
+                in_force = Arc::clone(&new);
+                drop(tokio::spawn(Arc::clone(&following).apply(old, new)));
             }
             told = signals.next() => match told {
                 Told::End => match end.take() {
@@ -123,32 +127,62 @@ async fn serve(setup: Setup, ui: &Ui) -> Result<()> {
                     }
                     None => return Err(Core::Cancelled.into()),
                 },
-                Told::Reload => reload(&watcher, &state),
+                Told::Reload => drop(tokio::spawn(Arc::clone(&following).reload())),
                 Told::Dump => dump(state.backend().as_ref()),
             },
         }
     }
 }
 
-/// What may change while the server runs: keys, hosts, origins, limits, defaults, the log.
-fn apply(new: &Loaded, state: &AppState, levels: &Levels) {
-    levels.set(&new.config().logging);
-    if let Err(error) = state.reconfigure(settings::web(new)) {
-        let error = Error::from(error).chain();
-        tracing::error!(%error, "the new configuration cannot be used; requests are answered as before");
-    }
+/// What changes while the server runs.
+struct Following {
+    watcher: Arc<ConfigWatcher>,
+    state: AppState,
+    levels: Levels,
+    catalogue: Catalogue,
+    /// Held while a configuration is put in force: an older one does not come after a newer one.
+    applying: Mutex<()>,
 }
 
-/// Reads the configuration and the file of keys again; what is wrong with the configuration its watcher tells.
-fn reload(watcher: &Arc<ConfigWatcher>, state: &AppState) {
-    match state.reload_keys() {
-        Ok(()) => tracing::info!("the keys were read again"),
-        Err(error) => {
-            tracing::error!(error = %Error::from(error).chain(), "the keys cannot be read; the old ones stay");
+impl Following {
+    /// Puts keys, hosts, origins, limits, defaults, the log and the models of the configuration in force, which was another.
+    async fn apply(self: Arc<Self>, old: Arc<Loaded>, new: Arc<Loaded>) {
+        let models = old.changes(&new).iter().any(|change| change.apply == Apply::ReloadModel);
+        let this = Arc::clone(&self);
+        // Files of keys are read. The runtime may end.
+        let _ = tokio::task::spawn_blocking(move || this.configure()).await;
+        if models {
+            self.catalogue.follow().await;
         }
     }
-    let watcher = Arc::clone(watcher);
-    drop(tokio::task::spawn_blocking(move || watcher.reload()));
+
+    fn configure(&self) {
+        let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.watcher.current();
+        self.levels.set(&loaded.config().logging);
+        if let Err(error) = self.state.reconfigure(settings::web(&loaded)) {
+            let error = Error::from(error).chain();
+            tracing::error!(%error, "the new configuration cannot be used; requests are answered as before");
+        }
+    }
+
+    /// Reads the configuration and the files of keys again, and tries what has failed of the models; what is wrong with the
+    /// configuration its watcher tells.
+    async fn reload(self: Arc<Self>) {
+        let this = Arc::clone(&self);
+        let read = tokio::task::spawn_blocking(move || {
+            match this.state.reload_keys() {
+                Ok(()) => tracing::info!("the keys were read again"),
+                Err(error) => {
+                    tracing::error!(error = %Error::from(error).chain(), "the keys cannot be read; the old ones stay");
+                }
+            }
+            this.watcher.reload().is_ok()
+        });
+        if let Ok(true) = read.await {
+            self.catalogue.follow().await;
+        }
+    }
 }
 
 /// Loads all models, one after the other, unless each is to be loaded with its first request.
@@ -159,7 +193,13 @@ async fn load(config: &MullamaConfig, served: &[Served], backend: &Arc<dyn Infer
         );
     }
     for model in served.iter().filter(|_| config.engine.warmup) {
-        backend.load(model.name()).await?;
+        match backend.load(model.name()).await {
+            // The configuration has changed meanwhile.
+            Err(AsyncError::NoSuchModel { name }) => {
+                tracing::info!(model = name, "a model is gone before it was loaded");
+            }
+            loaded => loaded?,
+        }
     }
     Ok(())
 }

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use crate::cli::Tokenize;
 use crate::error::{Error, Result};
 use crate::input;
+use crate::settings::Settings;
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Tokenize, ui: &Ui) -> Result<()> {
     let (source, text) = input::model_and_text(args.model.as_deref(), args.text.as_deref())?;
     let ids = if args.decode { read_ids(&text)? } else { Vec::new() };
+    let source = Settings::read(&args.config, source)?.source;
     let model = source.load(ModelParams { vocab_only: true, ..ModelParams::default() }, ui)?;
     let tokenizer = model.tokenizer();
     let mut output = Output::lock();

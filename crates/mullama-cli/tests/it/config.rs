@@ -193,16 +193,7 @@ fn reloads_are_counted_and_a_port_that_another_has_is_refused() {
     write(folder.path(), "a.toml", &text(free, 2));
     serve.stdin(Stdio::null()).stderr(Stdio::piped());
     let server = started(serve);
-    let counts = || {
-        let (_, text) = server.get("/metrics");
-        ["mullama_config_reloads_total ", "mullama_config_reload_failures_total "].map(|name| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .unwrap_or_else(|| panic!("{text}"))
-                .parse::<u64>()
-                .unwrap()
-        })
-    };
+    let counts = || reloads(&server);
     assert_eq!(counts(), [0, 0]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     write(folder.path(), "a.toml", &text(taken.local_addr().unwrap().port(), 3));
@@ -255,38 +246,53 @@ fn models_come_and_go_with_the_file_and_no_answer_is_cut() {
     assert_eq!(ask("two", 1).0, 200);
 }
 
+/// The numbers of reloads that were taken and refused.
+fn reloads(server: &Running) -> [u64; 2] {
+    let (_, text) = server.get("/metrics");
+    ["mullama_config_reloads_total ", "mullama_config_reload_failures_total "]
+        .map(|name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u64>().unwrap())
+}
+
 #[test]
-fn reloads_cut_no_answer() {
+#[cfg(unix)]
+fn two_hundred_reloads_cut_no_answer() {
     let folder = tempfile::tempdir().unwrap();
     let text =
         |choices: u32| format!("[server.limits]\nmax_choices = {choices}\n[engine]\nsequences = 4\nqueue = 64\n");
     let file = write(folder.path(), "a.toml", &text(1));
     let server = start(&file, &["--quiet"]);
-    let body = json!({ "messages": [{ "role": "user", "content": "Count to 20." }], "max_tokens": 48, "stream": true });
+    let messages = json!([{ "role": "user", "content": "Count to 20." }]);
+    let body = json!({ "messages": messages, "max_tokens": 64, "ignore_eos": true, "stream": true });
+    let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let streams: Vec<_> = (0..32)
             .map(|_| {
-                std::thread::Builder::new()
-                    .spawn_scoped(scope, || server.ask("POST /v1/chat/completions", &body.to_string()))
-                    .unwrap()
+                let stream = || {
+                    let mut answers = 0;
+                    while answers == 0 || !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let (code, answer) = server.ask("POST /v1/chat/completions", &body.to_string());
+                        assert!(code == 200 && answer.contains("[DONE]"), "{code}: {answer}");
+                        answers += 1;
+                    }
+                };
+                std::thread::Builder::new().spawn_scoped(scope, stream).unwrap()
             })
             .collect();
-        // Two hundred, half of them broken.
-        for at in 0..100 {
-            write(folder.path(), "a.toml", &text(1 + at % 8));
-            #[cfg(unix)]
-            server.signal("HUP");
-            std::thread::sleep(Duration::from_millis(5));
-            write(folder.path(), "a.toml", "broken");
-            #[cfg(unix)]
-            server.signal("HUP");
-            std::thread::sleep(Duration::from_millis(5));
+        // Half of them are broken.
+        for at in 1..=100 {
+            for (which, text) in [text(1 + at % 8), "broken".to_owned()].into_iter().enumerate() {
+                let before = reloads(&server)[which];
+                write(folder.path(), "a.toml", &text);
+                server.signal("HUP");
+                until("it is counted", || reloads(&server)[which] > before);
+            }
         }
-        for stream in streams {
-            let (code, answer) = stream.join().unwrap();
-            assert!(code == 200 && answer.contains("[DONE]"), "{code}: {answer}");
-        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        streams.into_iter().for_each(|stream| stream.join().unwrap());
     });
+    // The watch may have looked between a change and its signal.
+    let [taken, refused] = reloads(&server);
+    assert!((100..=110).contains(&taken) && (100..=110).contains(&refused), "{taken}, {refused}");
     write(folder.path(), "a.toml", &text(7));
     let choices = |n: u32| {
         let body = json!({ "messages": [{ "role": "user", "content": "Who are you?" }], "n": n, "max_tokens": 1 });
@@ -315,4 +321,94 @@ fn a_key_is_in_no_log() {
     let log = told();
     assert!(log.contains("the configuration was read again") && log.contains("server.auth.api_keys"), "{log}");
     assert!(!log.contains("canary"), "{log}");
+}
+
+#[test]
+fn what_others_can_reach_goes_on_asking_for_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.toml", "[server.auth]\napi_keys = ['one']\n");
+    let mut serve =
+        command(&["serve", "--config", file.to_str().unwrap(), "--host", "0.0.0.0", "--port", "0", "--quiet"]);
+    serve.stdin(Stdio::null()).stderr(Stdio::piped());
+    let server = started(serve);
+    // Loopback is told at the start; what is bound counts, whatever the file comes to say.
+    write(folder.path(), "a.toml", "[server]\nthreads = 3\n");
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!((status(&server, "one"), status(&server, "")), (200, 401));
+    write(folder.path(), "a.toml", "[server.auth]\napi_keys = ['two']\n");
+    until("another key", || status(&server, "two") == 200);
+}
+
+#[test]
+#[cfg(feature = "demo-models")]
+fn commands_with_a_model_take_it_from_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("one.gguf");
+    std::fs::write(&model, mullama_demo_models::CHAT).unwrap();
+    let model = model.to_str().unwrap();
+    // The rest of the file is not their business.
+    let text = format!(
+        "[[models]]\npath = '{model}'\n[context]\nn_ctx = 300\n[generation]\nmax_tokens = 3\n[sampling]\nseed = 7\n\
+         [server]\nport = 'x'\n"
+    );
+    let file = write(folder.path(), "a.toml", &text);
+    let config = ["--config", file.to_str().unwrap()];
+    let run = |arguments: &[&str]| -> Value {
+        let done = with_user(&[&["run", "--json"], arguments, &config].concat(), folder.path(), &[]);
+        done.json()
+    };
+    let answer = run(&["Who are you?"]);
+    assert_eq!((answer["model"].as_str(), &answer["usage"]["completion_tokens"]), (Some(model), &json!(3)));
+    assert_eq!(answer["seed"], 7);
+    // Flags go over it, a MODEL takes the place of its models.
+    let answer = run(&["Who are you?", "--max-tokens", "2", "--seed", "8"]);
+    assert_eq!((&answer["usage"]["completion_tokens"], &answer["seed"]), (&json!(2), &json!(8)));
+    let other = folder.path().join("two.gguf");
+    std::fs::copy(model, &other).unwrap();
+    assert_eq!(run(&[other.to_str().unwrap(), "Who are you?"])["model"], other.to_str().unwrap());
+    let tokens: Value = with_user(&[&["tokenize", "--json", "a"], &config[..]].concat(), folder.path(), &[]).json();
+    assert_eq!(tokens["model"], model);
+    let variables = [("MULLAMA_GENERATION__MAX_TOKENS", "1"), ("MULLAMA_SERVER__PORT", "-1")];
+    let answer: Value = with_user(&["run", "--json", "Who are you?"], folder.path(), &variables).json();
+    assert_eq!((&answer["model"], &answer["usage"]["completion_tokens"]), (&json!("mullama-tiny"), &json!(1)));
+    let wrong = with_user(&["run", "x"], folder.path(), &[("MULLAMA_SAMPLING__TOP_P", "2")]);
+    assert_eq!((wrong.code, wrong.out.as_str()), (Some(78), ""));
+    assert!(wrong.err.contains("MULLAMA_SAMPLING__TOP_P is 2, but must be 0..=1"), "{wrong:?}");
+}
+
+#[test]
+fn conversions_take_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.bmp");
+    // 1 x 1, 24 bits.
+    let head = [b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".as_slice(), &[0; 24]];
+    std::fs::write(&input, [&head.concat()[..], &[1, 2, 3, 0]].concat()).unwrap();
+    let convert = |variables: &[(&str, &str)], flags: &[&str]| {
+        let arguments = [&["convert", input.to_str().unwrap(), "--to", "png"], flags].concat();
+        with_user(&arguments, folder.path(), variables)
+    };
+    convert(&[], &[]).ok();
+    assert!(convert(&[], &[]).err.contains("in.png"));
+    convert(&[("MULLAMA_CONVERSION__EXISTING", "overwrite")], &[]).ok();
+    let file = write(folder.path(), "a.toml", "[conversion]\nlimits.max_pixels = 0\n[sampling]\ntop_p = 9\n");
+    let wrong = convert(&[], &["--force", "--config", file.to_str().unwrap()]);
+    assert_eq!(wrong.code, Some(78));
+    assert_eq!(wrong.err.lines().count(), 1, "{wrong:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_of_the_system_with_keys_of_others_is_no_hindrance() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let user = folder.path().join("mullama");
+    std::fs::create_dir(&user).unwrap();
+    let file = write(&user, "config.toml", "[server]\nport = 1\n");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::read(&file).is_ok() {
+        // Root may read everything: a folder in the place of the file is refused in another way.
+        return;
+    }
+    with_user(&["probe", "/no/such"], folder.path(), &[]).fails(3, "/no/such");
+    assert_eq!(with_user(&["serve", "--port", "0"], folder.path(), &[]).code, Some(78));
 }

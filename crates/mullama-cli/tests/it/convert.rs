@@ -93,7 +93,7 @@ fn what_is_there_stays_unless_it_is_forced() {
     fs::write(&target, "precious").unwrap();
     let outcome = run(&["convert", input, "--to", "png"]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
-    assert!(outcome.err.contains("exists already"), "{outcome:?}");
+    assert!(outcome.err.contains("exists already") && outcome.err.contains("(--force)"), "{outcome:?}");
     assert_eq!(fs::read(&target).unwrap(), b"precious");
     run(&["convert", input, "--to", "png", "--force"]).ok();
     assert!(fs::read(&target).unwrap().starts_with(b"\x89PNG"));
@@ -116,6 +116,15 @@ fn one_that_fails_does_not_hold_up_the_others() {
     let outcomes: Vec<_> =
         report["files"].as_array().unwrap().iter().map(|file| file["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["converted", "converted", "failed"]);
+    // One that breaks off, without and with the flag that the failure names.
+    let short = input.join("short.wav");
+    fs::write(&short, &wav()[..8_044]).unwrap();
+    let args = ["convert", short.to_str().unwrap(), "--to", "flac", "--out", out.to_str().unwrap()];
+    let outcome = run(&args);
+    assert!(outcome.code == Some(2) && outcome.err.contains("(--accept-damaged)"), "{outcome:?}");
+    let outcome = run(&[&args[..], &["--accept-damaged"]].concat());
+    assert!(outcome.err.contains("8000 frames are announced, 4000 are there"), "{outcome:?}");
+    assert!(outcome.ok().starts_with("1 converted: "));
     // A missing file among others, and patterns that fit nothing.
     let missing = input.join("missing.bmp");
     let outcome = run(&["convert", missing.to_str().unwrap(), "--to", "png"]);
@@ -155,8 +164,8 @@ fn probe_tells_sound_from_pictures_by_their_content() {
     let album = album();
     let sound = album.path().join("in/talk.wav");
     let found = run(&["probe", "--json", sound.to_str().unwrap()]).json();
-    let told = ["media", "sample_rate", "channels", "frames"].map(|key| found[key].clone());
-    assert_eq!(serde_json::Value::from(told.to_vec()), serde_json::json!(["audio", 8_000, 1, 8_000]));
+    let told = ["media", "sample_rate", "channels", "frames", "seconds"].map(|key| found[key].clone());
+    assert_eq!(serde_json::Value::from(told.to_vec()), serde_json::json!(["audio", 8_000, 1, 8_000, 1.0]));
     // A title, in the chunk that WAV files have it in.
     let mut titled = wav();
     titled.extend_from_slice(b"LIST\x12\0\0\0INFOINAM\x06\0\0\0A talk");

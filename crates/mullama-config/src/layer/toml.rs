@@ -6,7 +6,7 @@ use figment::value::{Dict, Tag, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Layer, position};
+use super::{Layer, Lines, position};
 use crate::origin::Origin;
 use crate::suggest::join;
 
@@ -18,7 +18,7 @@ pub(super) fn read(text: &str, layer: &mut Layer, path: &Path) -> Result<(), Wro
         let (line, column) = position(text, error.span().map_or(0, |span| span.start));
         (line, column, error.message().trim().replace('\n', ", "))
     })?;
-    layer.tree = Reader { text, path }.table(table.get_ref(), "", layer)?;
+    layer.tree = Reader { text, path, lines: Lines::of(text) }.table(table.get_ref(), "", layer)?;
     Ok(())
 }
 
@@ -33,6 +33,7 @@ pub(super) fn value(text: &str) -> Result<Value, String> {
 struct Reader<'a> {
     text: &'a str,
     path: &'a Path,
+    lines: Lines,
 }
 
 impl Reader<'_> {
@@ -74,7 +75,7 @@ impl Reader<'_> {
     }
 
     fn place(&self, path: &str, byte: usize, layer: &mut Layer) {
-        let line = Some(position(self.text, byte).0);
+        let line = Some(self.lines.at(byte));
         layer.origins.insert(path.to_owned(), Origin::File { path: self.path.to_owned(), line });
     }
 

@@ -3,10 +3,12 @@
 use mullama_web::{Configuration, Reloads};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Change, ConfigWatcher};
+use super::ConfigWatcher;
 use crate::error::{Error, Fault, Problem, Problems};
+use crate::field::{self, Apply, Field, Kind};
 use crate::load::Entry;
 use crate::origin::Origin;
+use crate::suggest::join;
 
 /// What is refused is told line by line.
 impl Configuration for ConfigWatcher {
@@ -53,11 +55,37 @@ pub(super) fn merge(target: &mut Json, patch: Json) {
     }
 }
 
-/// A change of what is not live.
-pub(super) fn refused(change: Change) -> Problem {
-    let when = if change.waits() { "it takes effect only with a restart" } else { "models change with the files" };
-    let expected = format!("{}: {when}", change.from.as_deref().unwrap_or("unset"));
-    Problem::value(change.path, Origin::Runtime, change.to.unwrap_or_else(|| "unset".to_owned()), expected)
+/// The fields that a patch names and that do not change while the program runs, whatever it says of them.
+pub(super) fn fixed(patch: &Json) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(patch, "", &mut found);
+    found
+}
+
+fn walk(patch: &Json, table: &str, found: &mut Vec<String>) {
+    for (name, value) in patch.as_object().into_iter().flatten() {
+        let path = join(table, name);
+        match (field::find(&path), value) {
+            // A table, or null for all that was changed in it.
+            (Some(Field { kind: Kind::Section(_), .. }), Json::Object(_)) => walk(value, &path, found),
+            (Some(Field { kind: Kind::Section(_), .. }), Json::Null) => {}
+            (Some(field), _) if !field.apply.is_live() => found.push(path),
+            // What is not known is told by the check of the whole.
+            _ => {}
+        }
+    }
+}
+
+/// That a field is not live.
+pub(super) fn refused(path: &str, current: &[Entry]) -> Problem {
+    let value = current.iter().find(|entry| entry.path == path).and_then(|entry| entry.value.as_deref());
+    let value = value.map_or_else(|| "unset".to_owned(), |value| value.to_owned());
+    let when = match field::find(path).map(|field| field.apply) {
+        Some(Apply::ReloadModel) => "models change with the files",
+        _ => "it takes effect only with a restart",
+    };
+    let reason = format!("it stays {value} while the program runs: {when}");
+    Problem::new(path, Origin::Runtime, Fault::Form { reason })
 }
 
 fn told(problem: &Problem) -> String {
@@ -75,6 +103,15 @@ fn no_object() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_that_do_not_change_while_it_runs_are_named() {
+        let of = |patch: Json| fixed(&patch);
+        assert_eq!(of(json!({ "server": { "port": 8080, "limits": { "max_choices": 3 } } })), ["server.port"]);
+        assert_eq!(of(json!({ "server": { "port": null } })), ["server.port"]);
+        assert_eq!(of(json!({ "model": { "path": "" }, "models": [] })), ["model.path", "models"]);
+        assert_eq!(of(json!({ "server": null, "sampling": 5, "nothing": { "x": 1 } })), [""; 0]);
+    }
 
     /// The examples of RFC 7396, appendix A, but for those with values that are no objects.
     #[test]

@@ -31,7 +31,7 @@ impl Change {
     /// Does it take effect at once, or with the next request?
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self.apply, Apply::Live | Apply::NextRequest)
+        self.apply.is_live()
     }
 }
 

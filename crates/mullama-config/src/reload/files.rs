@@ -1,69 +1,12 @@
-//! What is in the files, and the folders that tell of changes.
+//! The folders that tell of changes.
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::DefaultHasher;
 use std::fs;
-use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-
-use crate::error::Problem;
-use crate::load::Loader;
-use crate::origin::Origin;
-
-/// What is in the files: enough to tell whether it is something else.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Texts(Vec<(PathBuf, State)>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Absent,
-    Blank,
-    /// With the digest of the text.
-    Full(u64),
-}
-
-impl Texts {
-    pub(super) fn read(loader: &Loader) -> Self {
-        Self(loader.files().map(|path| (path.to_owned(), State::of(path))).collect())
-    }
-
-    /// Files that are gone, or empty, and were not: half of what somebody is doing.
-    pub(super) fn lost(&self, now: &Self) -> Vec<Problem> {
-        let mut lost = Vec::new();
-        for ((path, before), (_, after)) in self.0.iter().zip(&now.0) {
-            let reason = match (before, after) {
-                (State::Full(_), State::Absent) => "it is gone",
-                (State::Full(_), State::Blank) => "it is empty",
-                _ => continue,
-            };
-            lost.push(Problem::file("", Origin::Code, path.clone(), reason));
-        }
-        lost
-    }
-
-    /// Takes the place of what was. A file that is lost is told of once; told to read again all the same, it is none.
-    pub(super) fn remember(&mut self, now: Self) {
-        *self = now;
-    }
-}
-
-impl State {
-    fn of(path: &Path) -> Self {
-        match fs::read(path) {
-            Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Self::Blank,
-            Ok(bytes) => {
-                let mut hasher = DefaultHasher::new();
-                bytes.hash(&mut hasher);
-                Self::Full(hasher.finish())
-            }
-            Err(_) => Self::Absent,
-        }
-    }
-}
 
 /// The folders that are watched.
 pub(super) struct Folders {

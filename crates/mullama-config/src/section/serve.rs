@@ -82,6 +82,8 @@ section! {
         /// Keys of those who may see and change the configuration over HTTP, from this machine: `GET` and `PATCH /admin/config`.
         /// Empty (default): nobody.
         admin_keys: Vec<Secret> = Vec::new(), Kind::List(&Kind::Secret), Live;
+        /// A file with further keys of these, one a line; read again when it changes. Default: none.
+        admin_key_file: Option<PathBuf> = None, Kind::Path, Live;
         /// Listen on addresses that others can reach, although no key is asked for. Default false.
         allow_unauthenticated: bool = false, Kind::Flag, Restart;
         /// Names by which this server is called, beside `localhost` and loopback addresses, where no key is asked for; `*`:

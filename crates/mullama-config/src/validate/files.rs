@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Found, named};
 use crate::config::MullamaConfig;
 use crate::error::{Problem, Warning};
+use crate::file;
 use crate::load::Loaded;
 
 /// Files that cannot be read. Those of the command line are left to the command, which tells it in its own words.
@@ -15,7 +16,8 @@ pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>) {
         if origin.is_flag() || found.knows(&path) {
             continue;
         }
-        if let Err(reason) = readable(&file) {
+        let keys = [API_KEY_FILE, ADMIN_KEY_FILE].contains(&path.as_str());
+        if let Err(reason) = readable(&file).and_then(|()| if keys { taken_as_keys(&file) } else { Ok(()) }) {
             found.problems.push(Problem::file(path, origin, file, reason));
         }
     }
@@ -24,7 +26,10 @@ pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>) {
 /// Files with secrets that others can read, or change.
 pub(crate) fn permissions(loaded: &Loaded) -> Vec<Warning> {
     let server = &loaded.config().server;
-    let named = [&server.auth.api_key_file, &server.tls.key].into_iter().flatten().map(PathBuf::as_path);
+    let named = [&server.auth.api_key_file, &server.auth.admin_key_file, &server.tls.key]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path);
     loaded.secret_files().chain(named).filter_map(exposed).collect()
 }
 
@@ -56,7 +61,8 @@ fn all(config: &MullamaConfig) -> Vec<(String, PathBuf)> {
     }
     let server = &config.server;
     for (path, file) in [
-        ("server.auth.api_key_file", &server.auth.api_key_file),
+        (API_KEY_FILE, &server.auth.api_key_file),
+        (ADMIN_KEY_FILE, &server.auth.admin_key_file),
         ("server.tls.certificate", &server.tls.certificate),
         ("server.tls.key", &server.tls.key),
     ] {
@@ -65,10 +71,25 @@ fn all(config: &MullamaConfig) -> Vec<(String, PathBuf)> {
     files
 }
 
+/// Pipes are not opened: that would wait for whoever writes into them.
 fn readable(path: &Path) -> Result<(), String> {
-    File::open(path).map_err(|error| error.to_string())?;
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Err("it is a folder".to_owned()),
-        _ => Ok(()),
+    let kind = fs::metadata(path).map_err(|error| error.to_string())?.file_type();
+    if kind.is_dir() {
+        return Err("it is a folder".to_owned());
     }
+    if file::is_pipe(kind) {
+        return Err(file::PIPE.to_owned());
+    }
+    File::open(path).map(drop).map_err(|error| error.to_string())
 }
+
+/// As the server reads it.
+fn taken_as_keys(path: &Path) -> Result<(), String> {
+    mullama_web::check_key_file(path).map_err(|error| match error {
+        mullama_web::Error::File { source, .. } => source.to_string(),
+        error => error.to_string(),
+    })
+}
+
+const API_KEY_FILE: &str = "server.auth.api_key_file";
+const ADMIN_KEY_FILE: &str = "server.auth.admin_key_file";

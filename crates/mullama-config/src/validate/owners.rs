@@ -10,7 +10,7 @@ use crate::field;
 /// What they refuse is told where nothing is known of the field yet.
 pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>) {
     for (path, model) in named(config) {
-        core(model.plain().validate(), &path, found);
+        core(model.plain_params().validate(), &path, found);
     }
     core(config.engine_params(&config.model).validate(), "engine", found);
     core(config.generation_params().validate(), "generation", found);

@@ -135,3 +135,50 @@ fn entries_are_all_fields_with_their_values() {
     assert_eq!(value("generation.max_tokens"), None);
     assert_eq!(value("server.auth.api_keys").as_deref(), Some("[]"));
 }
+
+#[test]
+fn models_of_flags_are_all_there_are() {
+    let files = Files::new();
+    let file = files.write(
+        "a.toml",
+        "[model]\npath = '/dev/null'\nname = 'a'\nlora = [{ path = '/dev/null' }]\ngpu_layers = 3\nmmap = false\n\
+         [[models]]\npath = '/dev/null'\n",
+    );
+    let loader = |others: serde_json::Value| {
+        let flags = Loader::new().file(&file).environment([("MULLAMA_MODEL__ALIASES", "b")]).models_of_flags();
+        flags
+            .flag("model.path", "/dev/zero", "MODEL")
+            .flag("models", others, "MODEL")
+            .model_flag("mmap", true, "--mmap")
+    };
+    let loaded = loader(serde_json::json!([{ "path": "/dev/full" }])).load().unwrap();
+    let config = loaded.config();
+    assert_eq!(config.model, ModelConfig::new().path("/dev/zero").gpu_layers(3));
+    assert_eq!(config.models, [ModelConfig::new().path("/dev/full").gpu_layers(3)]);
+    assert_eq!(loaded.origin("models[0].gpu_layers"), Origin::File { path: file.clone(), line: Some(5) });
+    assert_eq!(loader(serde_json::json!([])).load().unwrap().config().models, []);
+    // What is wrong with what does not count is told all the same.
+    let file = files.write("b.toml", "[[models]]\npaht = 'x'\n");
+    let error = Loader::new().file(file).models_of_flags().flag("model.path", "/dev/zero", "MODEL").load().unwrap_err();
+    assert!(error.to_string().contains("paht"), "{error}");
+}
+
+#[test]
+fn who_uses_some_sections_is_told_of_them_alone() {
+    let files = Files::new();
+    let system = files.write(
+        "system.toml",
+        "[server]\nport = 70000\nhost = '0.0.0.0'\n[model]\npath = '/no/such.gguf'\ngpu_layers = 'x'\n[modle]\n",
+    );
+    let told = |loader: Loader| match loader.load() {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems().iter().map(|problem| problem.path.clone()).collect(),
+    };
+    let of_system = || Loader::new().system_file(&system);
+    assert_eq!(told(of_system()), ["server.port", "server.host", "model.path", "model.gpu_layers", "modle"]);
+    assert_eq!(told(of_system().only(&["model", "models"])), ["model.path", "model.gpu_layers", "modle"]);
+    assert_eq!(told(of_system().only(&["sampling"])), ["modle"]);
+    // No syntax is nobody's.
+    let broken = files.write("broken.toml", "[server\n");
+    assert_eq!(told(Loader::new().system_file(&broken).only(&["model"])), [""]);
+}

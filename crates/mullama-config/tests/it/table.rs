@@ -26,12 +26,15 @@ fn sample(path: &str, schema: &Value) -> String {
         "model.path"
         | "model.chat_template_file"
         | "server.auth.api_key_file"
+        | "server.auth.admin_key_file"
         | "server.tls.certificate"
         | "server.tls.key" => "\"/dev/null\"".to_owned(),
         "models" => "[{ path = \"/dev/null\" }]".to_owned(),
         "model.kv_overrides" => "[{ key = \"a\", value = { int = 1 } }]".to_owned(),
         "model.lora" => "[{ path = \"/dev/null\", scale = 0.5 }]".to_owned(),
         "sampling.logit_bias" => "[{ bias = 1.0, token = 3 }]".to_owned(),
+        "conversion.audio.loudness" => "-23.5".to_owned(),
+        "conversion.image.background" => "[1, 2, 3]".to_owned(),
         "server.cors.origins" => "[\"https://example.org\"]".to_owned(),
         _ => plain(schema),
     }
@@ -155,8 +158,8 @@ fn the_table_has_every_field_of_the_structs_and_no_other() {
     }
     let mut structs = Vec::new();
     walk("", &serde_json::to_value(MullamaConfig::default()).unwrap(), &mut structs);
-    // Each request has its own.
-    structs.retain(|path| path != "sampling.grammar");
+    // Each request, or conversion, has its own.
+    structs.retain(|path| !["sampling.grammar", "conversion.image.resize"].contains(&path.as_str()));
     structs.sort();
     let mut table: Vec<_> = all().into_iter().map(|(field, _)| field.path).collect();
     table.sort();

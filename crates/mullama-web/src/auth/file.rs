@@ -97,7 +97,7 @@ impl KeyFile {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let changed = *known.digests != *digests || known.failing;
         if changed {
-            tracing::info!(path = %self.path.display(), keys = digests.len(), "the file of API keys was read anew");
+            tracing::info!(path = %self.path.display(), keys = digests.len(), "the file of keys was read anew");
         }
         *known = Known { digests: digests.into(), stamp, failing: false };
         changed
@@ -107,7 +107,7 @@ impl KeyFile {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::replace(&mut known.failing, true) {
             let path = self.path.display();
-            tracing::warn!(%path, %error, "the file of API keys cannot be read; the keys that it had stay");
+            tracing::warn!(%path, %error, "the file of keys cannot be read; the keys that it had stay");
         }
         // What comes in its place may have the old time and length.
         known.stamp.settled = false;
@@ -124,7 +124,12 @@ impl Stamp {
 
 /// A file that was emptied by mistake looks like a broken server from outside.
 fn warn_of_none(path: &Path) {
-    tracing::warn!(path = %path.display(), "there is no key in the file of API keys: it lets nobody in");
+    tracing::warn!(path = %path.display(), "there is no key in the file of keys: it lets nobody in");
+}
+
+/// Can it be read?
+pub(super) fn check(path: &Path) -> Result<()> {
+    read(path).map(drop).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 fn read(path: &Path) -> std::io::Result<(Vec<Digest>, Stamp)> {

@@ -78,7 +78,7 @@ fn a_file_without_a_key_is_warned_of() {
     let heard = crate::heard::Heard::listen();
     let warnings = || {
         let lines = heard.take().into_iter().filter(|line| line.level == tracing::Level::WARN);
-        lines.filter(|line| line.text.contains("there is no key in the file of API keys")).count()
+        lines.filter(|line| line.text.contains("there is no key in the file of keys")).count()
     };
     fs::write(&path, "one").unwrap();
     let keys = Keys::new(&[], Some(path.clone())).unwrap();
@@ -105,7 +105,7 @@ fn a_file_that_rests_is_not_read_again() {
     let path = folder.path().join("keys");
     fs::write(&path, "one").unwrap();
     let old = SystemTime::now() - Duration::from_secs(60);
-    let age = |path: &std::path::Path| fs::File::options().append(true).open(path).unwrap().set_modified(old).unwrap();
+    let age = |path: &Path| fs::File::options().append(true).open(path).unwrap().set_modified(old).unwrap();
     age(&path);
     let keys = Keys::new(&[], Some(path.clone())).unwrap();
     fs::write(&path, "two").unwrap();

@@ -48,5 +48,26 @@ async fn what_cannot_be_used_changes_nothing() {
     assert!(state.reconfigure(wrong).is_err());
     let gone = WebConfig { api_key_file: Some("/no/such/file".into()), ..config(&["two"], &["*"]) };
     assert!(state.reconfigure(gone).is_err());
+    let gone = WebConfig { admin_key_file: Some("/no/such/file".into()), ..config(&["two"], &["*"]) };
+    assert!(state.reconfigure(gone).is_err());
     assert_eq!(ask(&app, "/v1/models", "one").await, (StatusCode::OK, false));
+}
+
+#[tokio::test]
+async fn a_server_that_others_can_reach_keeps_asking_for_keys() {
+    let state = || AppState::with_backend(Arc::new(ScriptedBackend::new()), config(&["one"], &[])).unwrap();
+    let listen = |state: &AppState, address: &str, open: bool| {
+        let config = crate::ServerConfig { allow_unauthenticated: open, ..crate::ServerConfig::default() };
+        crate::Server::bind(&address.parse().unwrap()).config(config).state(state).listen().unwrap()
+    };
+    let exposed = state();
+    let _server = listen(&exposed, "0.0.0.0:0", false);
+    assert!(matches!(exposed.reconfigure(config(&[], &["*"])), Err(Error::Exposed { .. })));
+    assert_eq!(ask(&create_router(exposed.clone()), "/v1/models", "one").await, (StatusCode::OK, false));
+    exposed.reconfigure(config(&["two"], &[])).unwrap();
+    for (address, open) in [("127.0.0.1:0", false), ("0.0.0.0:0", true)] {
+        let state = state();
+        let _server = listen(&state, address, open);
+        state.reconfigure(config(&[], &[])).unwrap();
+    }
 }

@@ -4,6 +4,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use mullama_core::EngineParams;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::{LocalBackend, Registered, Source};
 use crate::error::{Error, Result};
@@ -27,40 +29,53 @@ pub struct ModelChange {
     pub drain: Duration,
 }
 
+/// A model that nobody gets any more, whose answers come to their ends. That goes on also if this is dropped.
+#[derive(Debug)]
+pub struct Draining(Option<JoinHandle<Result<bool>>>);
+
+impl Draining {
+    /// Waits until it is unloaded. True: its answers ended in time; where there was no model at once.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`] when the runtime has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ended(self) -> Result<bool> {
+        match self.0 {
+            Some(task) => task.await.map_err(|_| Error::ShutDown)?,
+            None => Ok(true),
+        }
+    }
+}
+
 impl LocalBackend {
     /// Adds a model, or puts it in the place of the one of its name. With [`load`](ModelChange::load) the new one is loaded
     /// first, beside the old one: until the old one's answers have ended there is memory in use for both. Requests that come
-    /// then get the new one; those that run end with the old one. True: they ended in time.
+    /// then get the new one; those that run end with the old one.
     ///
     /// # Errors
     /// [`Error::DuplicateModel`]: another model has one of the names; those of [`EnginePool::get`] for a model that cannot be
     /// loaded, where the old one stays; [`mullama_core::Error::Unsupported`] for a backend of one loaded model.
     ///
     /// # Cancel safety
-    /// If the future is dropped while the new model is loaded, the old one stays; later on, the new one.
-    pub async fn put(&self, change: ModelChange) -> Result<bool> {
+    /// If the future is dropped the old one stays, and the new one is unloaded.
+    pub async fn put(&self, change: ModelChange) -> Result<Draining> {
         let pool = self.pool()?;
         let ModelChange { name, aliases, source, params, load, drain } = change;
-        let others = self.inner.models();
-        let mut others = others.iter().filter(|model| model.name != name);
-        let taken = |other: &Arc<Registered>| {
-            std::iter::once(&name)
-                .chain(&aliases)
-                .find(|name| other.name == **name || other.aliases.contains(name))
-                .cloned()
-        };
-        if let Some(name) = others.find_map(taken) {
-            return Err(Error::DuplicateModel { name });
-        }
+        free(&self.inner.models(), &name, &aliases)?;
         let key = register(pool, &name, &source, &params)?;
-        if load && let Err(error) = self.load(pool, &key).await {
-            // Nobody knows it.
-            let _ = pool.remove(&key, Duration::ZERO).await;
-            return Err(error);
+        let mut unplaced = Unplaced { backend: self, runtime: Handle::current(), key: Some(key.clone()) };
+        if load {
+            let engine = AsyncModel::from(pool.get(&key).await?).engine().await?;
+            self.inner.learn(&key, &engine);
         }
-        let new = Arc::new(Registered { aliases, key, ..Registered::new(name) });
         let old = {
             let mut models = self.inner.models.write().unwrap_or_else(PoisonError::into_inner);
+            // Another one may have come meanwhile.
+            free(&models, &name, &aliases)?;
+            let new = Arc::new(Registered { aliases, key, ..Registered::new(name) });
+            unplaced.key = None;
             match models.iter_mut().find(|model| model.name == new.name) {
                 Some(place) => Some(std::mem::replace(place, new)),
                 None => {
@@ -70,35 +85,41 @@ impl LocalBackend {
             }
         };
         match old {
-            Some(old) => self.retire(pool, &old, drain).await,
-            None => Ok(true),
+            Some(old) => self.retire(&Handle::current(), &old.key, drain),
+            None => Ok(Draining(None)),
         }
     }
 
-    /// Takes a model away: nobody gets it any more; answers that run may go on for `drain`. True: they ended in time.
+    /// Takes a model away: nobody gets it any more; answers that run may go on for `drain`. To be called on the runtime.
     ///
     /// # Errors
     /// [`Error::NoSuchModel`]; [`mullama_core::Error::Unsupported`] for a backend of one loaded model.
-    ///
-    /// # Cancel safety
-    /// After its first poll nobody gets the model any more, also if the future is dropped.
-    pub async fn remove(&self, name: &str, drain: Duration) -> Result<bool> {
-        let pool = self.pool()?;
+    pub fn remove(&self, name: &str, drain: Duration) -> Result<Draining> {
+        self.pool()?;
         let old = self.registered(name)?;
         self.inner.models.write().unwrap_or_else(PoisonError::into_inner).retain(|model| model.key != old.key);
-        self.retire(pool, &old, drain).await
+        self.retire(&Handle::current(), &old.key, drain)
     }
 
-    async fn load(&self, pool: &EnginePool, key: &str) -> Result<()> {
-        let engine = AsyncModel::from(pool.get(key).await?).engine().await?;
-        self.inner.learn(key, &engine);
-        Ok(())
+    /// Lists the models in the order of these names, the first of which is that of requests that name none; others follow.
+    pub fn sort(&self, names: &[impl AsRef<str>]) {
+        let place =
+            |model: &Arc<Registered>| names.iter().position(|name| name.as_ref() == model.name).unwrap_or(usize::MAX);
+        self.inner.models.write().unwrap_or_else(PoisonError::into_inner).sort_by_key(place);
     }
 
-    async fn retire(&self, pool: &EnginePool, old: &Registered, drain: Duration) -> Result<bool> {
-        let in_time = pool.remove(&old.key, drain).await;
-        self.inner.known().remove(&old.key);
-        in_time
+    fn retire(&self, runtime: &Handle, key: &str, drain: Duration) -> Result<Draining> {
+        let removal = self.pool()?.retire(runtime, key, drain)?;
+        // A backend that has gone knows nothing any more.
+        let (inner, key) = (Arc::downgrade(&self.inner), key.to_owned());
+        let task = runtime.spawn(async move {
+            let in_time = removal.await.map_err(|_| Error::ShutDown)?;
+            if let Some(inner) = inner.upgrade() {
+                inner.known().remove(&key);
+            }
+            in_time
+        });
+        Ok(Draining(Some(task)))
     }
 
     fn pool(&self) -> Result<&EnginePool> {
@@ -110,6 +131,32 @@ impl LocalBackend {
             }
             .into()),
         }
+    }
+}
+
+/// A model that is registered, and takes no place yet.
+struct Unplaced<'a> {
+    backend: &'a LocalBackend,
+    runtime: Handle,
+    key: Option<String>,
+}
+
+impl Drop for Unplaced<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            // Nobody waits for it, and its key is no other's.
+            let _ = self.backend.retire(&self.runtime, &key, Duration::ZERO);
+        }
+    }
+}
+
+/// Has no other model one of these names?
+fn free(models: &[Arc<Registered>], name: &String, aliases: &[String]) -> Result<()> {
+    let others = models.iter().filter(|model| model.name != *name);
+    let known: Vec<&String> = others.flat_map(|other| std::iter::once(&other.name).chain(&other.aliases)).collect();
+    match std::iter::once(name).chain(aliases).find(|name| known.contains(name)) {
+        Some(name) => Err(Error::DuplicateModel { name: name.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::terminal::Ui;
 /// All layers: files, environment, flags.
 pub(super) fn loader(args: &Serve, ui: &Ui) -> Result<Loader> {
     let mut loader = Loader::standard();
-    if let Some(file) = &args.config {
+    if let Some(file) = &args.with.config.config {
         loader = loader.file(file);
     }
     let mut flags = Flags(loader);
@@ -66,6 +66,7 @@ impl Flags {
             self.set("model.path", Some(first), "MODEL");
             let others = paths.map(|path| Ok(json!({ "path": path? }))).collect::<Result<Vec<Value>>>()?;
             self.set("models", Some(others), "MODEL");
+            self.0 = std::mem::take(&mut self.0).models_of_flags();
         }
         if args.alias.is_empty() {
             return Ok(());

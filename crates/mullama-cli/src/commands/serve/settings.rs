@@ -1,7 +1,7 @@
 //! The configuration of the server: what the layers say together, and what only a server knows of it.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use mullama::config::{Fault, Loaded, Loader, Origin, Problem};
 use mullama::{MullamaConfig, ServeConfig, WebConfig};
@@ -55,7 +55,8 @@ pub(super) fn is_secure(config: &MullamaConfig) -> bool {
 
 /// Do requests have to bring a key?
 pub(super) fn asks_for_keys(config: &MullamaConfig) -> bool {
-    !config.server.auth.api_keys.is_empty() || config.server.auth.api_key_file.is_some()
+    let auth = &config.server.auth;
+    !auth.api_keys.is_empty() || auth.api_key_file.is_some()
 }
 
 /// Where to listen.
@@ -69,29 +70,53 @@ pub(super) fn address(server: &ServeConfig) -> Result<SocketAddr> {
     found.next().ok_or_else(|| unknown("it has no address"))
 }
 
-/// Looks at a configuration that is to take the place of the old one: models must be such, and an address that another program
-/// has is none to start with the next time.
-pub(super) fn dry_run() -> impl Fn(&Loaded, &Loaded) -> Result<(), Vec<Problem>> + Send + Sync {
-    // What this one listens on is not free either.
-    let ours: OnceLock<(String, u16)> = OnceLock::new();
+/// Where the server listens, once it does.
+pub(super) type Bound = Arc<OnceLock<SocketAddr>>;
+
+/// Looks at a configuration that is to take the place of the old one: models must be such, an address that another program has
+/// is none to start with the next time, and whom the address lets in must still bring a key.
+pub(super) fn dry_run(bound: Bound) -> impl Fn(&Loaded, &Loaded) -> Result<(), Vec<Problem>> + Send + Sync {
+    // What this server was started with.
+    let started: OnceLock<ServeConfig> = OnceLock::new();
     move |old, new| {
-        models::chosen(new.config()).map_err(|error| {
-            let fault = Fault::Form { reason: error.chain() };
-            vec![Problem::new("models", new.origin("models"), fault)]
-        })?;
-        let place = |server: &ServeConfig| (server.host.clone(), server.port);
-        let ours = ours.get_or_init(|| place(&old.config().server));
-        let (host, port) = place(&new.config().server);
-        if (&host, port) == (&ours.0, ours.1) || place(&old.config().server) == (host, port) {
-            return Ok(());
+        let started = started.get_or_init(|| old.config().server.clone());
+        let of_field = |path: &str, fault| Problem::new(path, new.origin(path), fault);
+        let mut problems = Vec::new();
+        let (before, after) = (old.config(), new.config());
+        if (&before.model, &before.models) != (&after.model, &after.models)
+            && let Err(error) = models::chosen(after)
+        {
+            problems.push(of_field("models", Fault::Form { reason: error.chain() }));
         }
-        let free = address(&new.config().server).map_err(|error| error.chain());
-        let free = free.and_then(|address| TcpListener::bind(address).map_err(|error| error.to_string()));
-        let Err(reason) = free else { return Ok(()) };
-        let expected = format!("a port that can be listened on: {reason}");
-        let fault = Fault::Value { value: port.to_string(), expected };
-        Err(vec![Problem::new("server.port", new.origin("server.port"), fault)])
+        let open = started.auth.allow_unauthenticated || bound.get().is_none_or(|bound| is_local(*bound));
+        if !open && !asks_for_keys(after) {
+            let expected = "set: others can reach the address that this server listens on".to_owned();
+            problems.push(of_field("server.auth.api_keys", Fault::Value { value: "empty".to_owned(), expected }));
+        }
+        let place = |server: &ServeConfig| (server.host.clone(), server.port);
+        if place(&before.server) != place(&after.server)
+            && place(started) != place(&after.server)
+            && let Err(reason) = can_listen(&after.server, bound.get().copied())
+        {
+            let expected = format!("a port that can be listened on: {reason}");
+            let fault = Fault::Value { value: after.server.port.to_string(), expected };
+            problems.push(of_field("server.port", fault));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
+}
+
+fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// Could a server listen there? A port that this one has is free once it has ended.
+fn can_listen(server: &ServeConfig, ours: Option<SocketAddr>) -> std::result::Result<(), String> {
+    let address = address(server).map_err(|error| error.chain())?;
+    if ours.is_some_and(|ours| ours.port() == address.port()) {
+        return Ok(());
+    }
+    TcpListener::bind(address).map(drop).map_err(|error| error.to_string())
 }
 
 /// What the flags of llama.cpp ask for that cannot be done is no silent wish.

@@ -9,7 +9,7 @@ use crate::error::Result;
 pub(super) enum Told {
     /// To end: SIGTERM, SIGINT.
     End,
-    /// To read the file of keys again: SIGHUP.
+    /// To read the configuration and the files of keys again: SIGHUP.
     Reload,
     /// To write the state of the models to the log: SIGUSR1.
     Dump,
