@@ -54,6 +54,11 @@ impl Settings {
         self.loaded.config().context_params(&self.model)
     }
 
+    /// The context of a model that makes vectors, without flags: how long conversations may be says nothing about it.
+    pub(crate) fn vectors_base(&self) -> ContextParams {
+        ContextParams { length: ContextParams::default().length, ..self.context_base() }
+    }
+
     /// What is generated without flags. With the embedded model the temperature is 0 unless somebody says otherwise.
     pub(crate) fn generation_base(&self) -> GenerationParams {
         let mut params = self.loaded.config().generation_params();

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &Embed, ui: &Ui) -> Result<()> {
     let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()))?;
     let source = &settings.source;
     let model = source.load(args.load.params(settings.model_base()), ui)?;
-    let context = args.size.params(&settings.context_base());
+    let context = args.size.params(&settings.vectors_base());
     let mut builder = model.embedder().params(context).normalize(!args.no_normalize);
     if let Some(pooling) = args.pooling {
         builder = builder.pooling(pooling);

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &Rerank, ui: &Ui) -> Result<()> {
     let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()))?;
     let source = &settings.source;
     let model = source.load(args.load.params(settings.model_base()), ui)?;
-    let mut reranker = Reranker::with_params(&model, &args.context.params(&settings.context_base()))?;
+    let mut reranker = Reranker::with_params(&model, &args.context.params(&settings.vectors_base()))?;
     let documents = documents.collect::<Result<Vec<_>>>()?;
     if documents.is_empty() {
         return Err(mullama_core::Error::EmptyPrompt.into());
