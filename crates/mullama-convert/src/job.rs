@@ -40,9 +40,19 @@ pub(crate) async fn on_pool<T: Send + 'static>(work: impl FnOnce(&Stop) -> Resul
 
 /// Runs a job; a panic becomes [`Error::Panicked`]. `what` names the job.
 pub(crate) fn guarded<T>(what: impl FnOnce() -> String, job: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|panic| {
+    caught(job).unwrap_or_else(|message| Err(Error::Panicked { what: what(), message }))
+}
+
+/// Has another's parser read headers: it asserts what hostile ones break, and what it says then becomes [`Error::Corrupt`].
+pub(crate) fn parsed<T>(format: &'static str, parse: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(parse).unwrap_or_else(|message| Err(Error::Corrupt { format, problem: message }))
+}
+
+/// Runs work, or gives the message of its panic.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Error::Panicked { what: what(), message: message.unwrap_or_else(|| "no message".to_owned()) })
+        message.unwrap_or_else(|| "no message".to_owned())
     })
 }

@@ -7,8 +7,10 @@
 
 mod api;
 mod bad;
+mod bombs;
 mod edges;
 mod memory;
+mod pairs;
 mod read;
 mod streams;
 mod tags;

@@ -5,6 +5,7 @@ mod hostile;
 mod matrix;
 mod metadata;
 mod mutated;
+mod odd;
 mod orientation;
 mod resize;
 pub(crate) mod tools;

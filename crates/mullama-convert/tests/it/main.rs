@@ -10,3 +10,4 @@ mod audio;
 mod batch;
 mod found;
 mod image;
+mod peak;

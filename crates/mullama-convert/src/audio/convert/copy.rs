@@ -137,7 +137,10 @@ fn remux(
     warnings.extend(unreadable);
     let mut writer = match target.format {
         AudioFormatType::M4A => UnitWriter::m4a(target.spec, units.config(), &tags, Sink::file(partial.handle()?))?,
-        _ => UnitWriter::adts(AdtsUnits::new(target.spec)?, &tags, Sink::file(partial.handle()?))?,
+        _ => {
+            let Some(header) = AdtsUnits::new(target.spec) else { return Ok(None) };
+            UnitWriter::adts(header, &tags, Sink::file(partial.handle()?))?
+        }
     };
     let mut coded: u64 = 0;
     while let Some(unit) = units.next_unit()? {

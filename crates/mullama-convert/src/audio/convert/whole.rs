@@ -19,7 +19,7 @@ use crate::audio::sink::Sink;
 use crate::audio::source::Source;
 use crate::audio::stages::Stages;
 use crate::audio::tags::{Changed, Tags};
-use crate::config::{ConversionConfig, MetadataPolicy};
+use crate::config::{ConversionConfig, Damaged, MetadataPolicy};
 use crate::error::{Error, Result};
 use crate::file::{self, Partial, check_target, failed};
 use crate::job;
@@ -147,12 +147,18 @@ pub(super) fn samples(input: &Input<'_>, config: &ConversionConfig, progress: Pr
         let mut block = Samples::Float(Vec::new());
         let mut samples: Vec<f32> = Vec::new();
         let mut frames = 0;
-        let mut take = |part: &[f32]| {
-            let value = ((samples.len() + part.len()) * size_of::<f32>()) as u64;
-            let limit = config.limits.max_audio_bytes;
-            if value > limit {
-                return Err(Error::TooLarge { what: "the samples in memory", value, limit, unit: "bytes" });
-            }
+        let limit = config.limits.max_audio_bytes;
+        let fits = |samples: u64| {
+            let value = samples.saturating_mul(size_of::<f32>() as u64);
+            let too_large = Error::TooLarge { what: "the samples in memory", value, limit, unit: "bytes" };
+            if value > limit { Err(too_large) } else { Ok(()) }
+        };
+        if let (Some(announced), Damaged::Refuse) = (facts.announced, config.damaged) {
+            let seconds = announced / u64::from(facts.spec.rate.max(1));
+            fits(seconds.saturating_mul(u64::from(target.spec.rate) * u64::from(target.spec.channels)))?;
+        }
+        let mut take = |part: &[f32]| -> Result<()> {
+            fits((samples.len() + part.len()) as u64)?;
             samples.extend_from_slice(part);
             Ok(())
         };

@@ -9,8 +9,9 @@ use symphonia::core::packet::Packet;
 use super::aac::AacDecoder;
 use super::md5::Md5Check;
 use super::opus::OpusPackets;
-use crate::audio::pcm::{Samples, Spec};
+use crate::audio::pcm::{MAX_CHANNELS, Samples, Spec};
 use crate::error::{Error, Result};
+use crate::job;
 
 /// Why a packet gave nothing.
 #[derive(Debug)]
@@ -51,20 +52,39 @@ pub(crate) fn make(params: &AudioCodecParameters, wish: &Wish) -> Result<(Codec,
         id::CODEC_ID_AAC => Box::new(AacDecoder::new(params, wish.adts)?),
         id::CODEC_ID_OPUS => Box::new(OpusPackets::new(params)?),
         _ => {
+            affordable(params, codec.name)?;
             // The checksum of FLAC is found beside the decoder: it takes a fifth of the time.
             let verify = params.codec != id::CODEC_ID_FLAC;
             let options = AudioDecoderOptions::default().verify(verify).gapless(wish.gapless);
-            let decoder =
+            let decoder = job::parsed(codec.name, || {
                 symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|error| match error {
                     MediaError::Unsupported(_) => Error::UnsupportedCodec { codec: codec.name.to_owned() },
                     error => Error::Corrupt { format: codec.name, problem: error.to_string() },
-                })?;
+                })
+            })?;
             let md5 = if verify { None } else { Md5Check::new(decoder.codec_params()) };
             Box::new(Symphonia { decoder, md5 })
         }
     };
     Ok((codec, decoder))
 }
+
+/// A decoder takes the memory of the largest packet that the header announces, before it has seen one.
+fn affordable(params: &AudioCodecParameters, format: &'static str) -> Result<()> {
+    let channels = params.channels.as_ref().map_or(0, symphonia::core::audio::Channels::count);
+    if channels > usize::from(MAX_CHANNELS) {
+        return Err(Error::InvalidChannels { channels: channels as u64, max: MAX_CHANNELS });
+    }
+    match params.max_frames_per_packet {
+        Some(frames) if frames > MAX_PACKET => {
+            Err(Error::Corrupt { format, problem: format!("its header announces packets of {frames} frames") })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Frames of a packet, at most: FLAC's largest block is half of it.
+const MAX_PACKET: u64 = 1 << 17;
 
 /// Whether samples can be handed on as integers.
 pub(crate) fn is_exact(codec: &Codec) -> bool {

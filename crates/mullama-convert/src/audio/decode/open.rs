@@ -20,6 +20,7 @@ use crate::audio::source::{Source, TooLong};
 use crate::audio::wave::STREAMED;
 use crate::config::{ConversionConfig, Damaged};
 use crate::error::{Error, Media, Result};
+use crate::job;
 
 impl Decoder {
     /// Opens a source and decodes its first block. Codecs that have integers give integers.
@@ -202,9 +203,11 @@ pub(super) fn demux(
     let bytes = usize::try_from(config.limits.max_metadata_bytes).unwrap_or(usize::MAX);
     let metadata =
         MetadataOptions::default().limit_tag_bytes(Limit::Maximum(bytes)).limit_visual_bytes(Limit::Maximum(bytes));
-    let demuxer = symphonia::default::get_probe()
-        .probe(&Hint::new(), stream, FormatOptions::default(), metadata)
-        .map_err(|error| unreadable(error, head))?;
+    let demuxer = job::parsed("sound", || {
+        let probe = symphonia::default::get_probe();
+        let opened = probe.probe(&Hint::new(), stream, FormatOptions::default(), metadata);
+        opened.map_err(|error| unreadable(error, head))
+    })?;
     let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?.clone();
     Ok((demuxer, track))
 }

@@ -29,8 +29,10 @@ impl Units {
             Some(config) => config.to_vec(),
             None => aac::from_header(params)?,
         };
-        // Five bits: the audio object type, 2 for LC. Nothing may follow but that there is no extension (HE-AAC).
-        let plain = matches!(config.as_slice(), [first, _] | [first, _, 0x56, 0xe5, 0] if first >> 3 == 2);
+        // Five bits: the audio object type, 2 for LC. Nothing may follow but that there is no extension (HE-AAC). Four bits after
+        // the rate: the channels, 0 if another element tells them.
+        let plain = matches!(config.as_slice(), [first, second] | [first, second, 0x56, 0xe5, 0]
+            if first >> 3 == 2 && second >> 3 & 15 != 0);
         let edit = source.edits.iter().find(|edit| edit.track == track.id);
         let skip = edit.map_or(0, |edit| edit.frames(spec.rate, track.duration.map(|ticks| ticks.get())).0);
         Ok(plain.then_some(Self { demuxer, track: track.id, config, skip }))

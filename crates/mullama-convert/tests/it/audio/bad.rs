@@ -9,6 +9,7 @@ use mullama_convert::{
 use proptest::prelude::*;
 
 use super::tools::{convert, ffmpeg, run, sound, wav};
+use crate::peak;
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -37,11 +38,12 @@ impl Bench {
         std::fs::read(path).unwrap()
     }
 
-    /// Converts into a WAV within two seconds; an error leaves nothing behind.
+    /// Converts into a WAV, soon and in little memory; an error leaves nothing behind.
     fn convert(&self, input: &Path, config: ConversionConfig) -> Result<AudioReport> {
         let output = self.path("result.wav");
         let started = Instant::now();
-        let result = convert(input, &output, &config.overwrite(true));
+        let (result, grown) = peak::growth(|| convert(input, &output, &config.overwrite(true)));
+        assert!(grown < peak::LIMIT, "{}: {grown} MiB", input.display());
         assert!(started.elapsed() < Duration::from_secs(2), "{}", input.display());
         if result.is_err() {
             let left: Vec<_> =

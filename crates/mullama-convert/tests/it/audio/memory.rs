@@ -4,6 +4,8 @@ use std::process::Command;
 
 use mullama_convert::{AudioConverter, AudioFormatType, ConversionConfig};
 
+use crate::peak;
+
 /// The task that a child process of this test has: one conversion.
 const TASK: &str = "MULLAMA_CONVERT_TASK";
 
@@ -12,18 +14,12 @@ const TASK: &str = "MULLAMA_CONVERT_TASK";
 fn one_conversion_of_a_child_process() {
     let Ok(task) = std::env::var(TASK) else {
         // As a test of its own it proves that the parent's question would be answered.
-        assert!(peak_kib() > 0);
+        assert!(peak::kib() > 0);
         return;
     };
     let (input, output) = task.split_once('|').unwrap();
     AudioConverter::new().convert_file_blocking(input, output, &ConversionConfig::new().overwrite(true)).unwrap();
-    println!("peak {} KiB", peak_kib());
-}
-
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    println!("peak {} KiB", peak::kib());
 }
 
 fn peak_of(input: &std::path::Path, output: &std::path::Path) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mullama_convert::{AudioConverter, AudioFormatType, ConversionConfig};
+use mullama_convert::{AudioConverter, ConversionConfig};
 
 use super::tools::{RATES, channel, ffmpeg, lag, run, snr, sound, wav};
 
@@ -148,33 +148,6 @@ fn he_aac_is_heard_at_its_true_rate() {
             let (shift, likeness) = lag(&a, &b);
             assert!(shift.abs() <= 1 && likeness > 0.99, "{}: {shift} {likeness}", path.display());
             assert!(a.len().abs_diff(b.len()) <= 4_096, "{}: {} {}", path.display(), a.len(), b.len());
-        }
-    }
-}
-
-#[test]
-fn every_pair_of_formats_goes_through_us() {
-    let folder = tempfile::tempdir().unwrap();
-    let frames = 60_000;
-    let (input, samples) = wav(folder.path(), "in", 48_000, 2, &sound(48_000, 2, frames));
-    let left = channel(&samples, 2, 0);
-    for from in AudioFormatType::ALL {
-        let source = folder.path().join(format!("from.{}", from.extension()));
-        super::tools::convert(&input, &source, &ConversionConfig::new()).unwrap();
-        for to in AudioFormatType::ALL {
-            let target = folder.path().join(format!("to.{}", to.extension()));
-            let report = super::tools::convert(&source, &target, &ConversionConfig::new().overwrite(true)).unwrap();
-            let (heard, rate, channels) = ffmpeg(&target);
-            assert_eq!((rate, channels), (48_000, 2), "{from} to {to}");
-            let adts = [from, to].iter().filter(|format| **format == AudioFormatType::AAC).count();
-            let copied = report.method == mullama_convert::Method::Copied;
-            let steps = if copied { adts.min(1) } else { adts };
-            let got = heard.len() / 2;
-            let last = if to == AudioFormatType::M4A { 1_023 } else { 0 };
-            assert!((frames..=frames + steps * 2_112 + last).contains(&got), "{from} to {to}: {got}");
-            let (shift, likeness) = lag(&left, &channel(&heard, 2, 0));
-            assert_eq!(shift, isize::try_from(steps).unwrap() * 1_024, "{from} to {to}");
-            assert!(likeness > 0.99, "{from} to {to}: {likeness}");
         }
     }
 }
