@@ -63,6 +63,13 @@ fn config(args: &Convert) -> Result<ConversionConfig> {
         return Err(Error::usage(format!("{flag} says nothing about {}", args.to), ""));
     }
     let mut config = settings::conversion(&args.config)?;
+    // A quality that is meant for all pictures makes none lossy: only that of a flag does.
+    if args.to == TargetFormat::Image(ImageFormatType::WEBP)
+        && config.image.webp == WebpMode::Auto
+        && !args.picture.lossy
+    {
+        config.image.quality = None;
+    }
     if args.force {
         config = config.overwrite(true);
     }
@@ -218,10 +225,11 @@ impl Bar {
 
     fn set(&self, progress: &ConversionProgress<'_>) {
         let Some(bar) = self.0.as_ref().filter(|_| progress.elapsed >= PATIENCE) else { return };
+        let failed = if progress.failed > 0 { format!(", {} failed", progress.failed) } else { String::new() };
+        // The words first: every change may draw the bar.
+        bar.set_message(format!("{}/{} files{failed}", progress.files, progress.of));
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
-        let failed = if progress.failed > 0 { format!(", {} failed", progress.failed) } else { String::new() };
-        bar.set_message(format!("{}/{} files{failed}", progress.files, progress.of));
     }
 
     /// Writes lines without the bar in between.
