@@ -218,7 +218,7 @@ impl Bar {
     fn new(ui: &Ui) -> Self {
         let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3} % {binary_bytes_per_sec}, {eta} left");
         Self(ui.shows_bars().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
         }))
     }
@@ -226,10 +226,13 @@ impl Bar {
     fn set(&self, progress: &ConversionProgress<'_>) {
         let Some(bar) = self.0.as_ref().filter(|_| progress.elapsed >= PATIENCE) else { return };
         let failed = if progress.failed > 0 { format!(", {} failed", progress.failed) } else { String::new() };
-        // The words first: every change may draw the bar.
-        bar.set_message(format!("{}/{} files{failed}", progress.files, progress.of));
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
+        bar.set_message(format!("{}/{} files{failed}", progress.files, progress.of));
+        // Each change draws the bar: it is shown once it has all of them.
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 
     /// Writes lines without the bar in between.
