@@ -22,7 +22,7 @@ use futures_core::Stream;
 use mullama_core::{ChatRequest, EmbedInput, Embedding, EncodeOptions, TokenId};
 
 pub use info::{Adapter, BackendModel, BackendStats, ModelInfo};
-pub use local::{Draining, LocalBackend, LocalBackendBuilder, ModelChange};
+pub use local::{Draining, LocalBackend, LocalBackendBuilder, Place, Prepared};
 pub use request::{
     BackendEvent, BackendPrompt, BackendRequest, BackendSummary, RenderedPrompt, RerankOutput, TokenDelta,
 };

@@ -59,8 +59,8 @@ mod worker;
 
 pub use backend::{
     Adapter, BackendEvent, BackendFuture, BackendModel, BackendPrompt, BackendRequest, BackendStats, BackendStream,
-    BackendSummary, Draining, GenerationControl, InferenceBackend, LocalBackend, LocalBackendBuilder, ModelChange,
-    ModelInfo, RenderedPrompt, RerankOutput, TokenDelta,
+    BackendSummary, Draining, GenerationControl, InferenceBackend, LocalBackend, LocalBackendBuilder, ModelInfo, Place,
+    Prepared, RenderedPrompt, RerankOutput, TokenDelta,
 };
 #[cfg(feature = "scripted")]
 pub use backend::{Script, ScriptedBackend};

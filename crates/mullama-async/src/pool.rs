@@ -156,7 +156,12 @@ impl EnginePool {
         self.retire(&Handle::current(), name, deadline)?.await.map_err(|_| Error::ShutDown)?
     }
 
-    /// The same, as a task.
+    /// One that is registered takes the place of another one, which does not make room for it.
+    pub(crate) fn inherit(&self, name: &str, from: Option<String>) {
+        self.machine().inherit(name, from);
+    }
+
+    /// [`EnginePool::remove`] as a task.
     pub(crate) fn retire(&self, runtime: &Handle, name: &str, deadline: Duration) -> Result<JoinHandle<Result<bool>>> {
         let machine = self.machine();
         machine.leave(name)?;

@@ -6,7 +6,7 @@ use mullama::convert::ConversionConfig;
 use mullama_core::{ContextParams, GenerationParams, ModelParams};
 
 use crate::cli::{ConfigArgs, GenerateArgs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::read_file;
 use crate::load::ModelSource;
 
@@ -21,8 +21,9 @@ pub(crate) struct Settings {
 impl Settings {
     /// `named`: the model of the command line. Of another one's configuration only that counts which is about the machine.
     /// Without one it is the first of the configuration, and without that the embedded one.
-    pub(crate) fn read(args: &ConfigArgs, named: ModelSource) -> Result<Self> {
-        let mut loader = loader(args).only(SECTIONS);
+    /// `sections`: those that the command takes.
+    pub(crate) fn read(args: &ConfigArgs, named: ModelSource, sections: &'static [&'static str]) -> Result<Self> {
+        let mut loader = loader(args).only(sections);
         if named != ModelSource::Embedded {
             loader = loader.models_of_flags();
         }
@@ -49,9 +50,10 @@ impl Settings {
         self.model.plain_params()
     }
 
-    /// The context without flags.
+    /// The context without flags; 0 threads for prompts: as many as for text.
     pub(crate) fn context_base(&self) -> ContextParams {
-        self.loaded.config().context_params(&self.model)
+        let config = self.loaded.config();
+        ContextParams { threads_batch: config.context.n_threads_batch, ..config.context_params(&self.model) }
     }
 
     /// The context of a model that makes vectors, without flags: how long conversations may be says nothing about it.
@@ -68,6 +70,21 @@ impl Settings {
         }
         params
     }
+
+    /// A length that the model cannot have, by the name of who has said it.
+    pub(crate) fn explain(&self, error: mullama_core::Error, flag_given: bool) -> Error {
+        let field = if self.loaded.config().context.n_ctx > 0 { "context.n_ctx" } else { "model.context_size" };
+        match error {
+            mullama_core::Error::InvalidParameter { name: "length", value, expected } if !flag_given => {
+                let origin = self.loaded.origin(field);
+                Error::usage(
+                    format!("{field} ({origin}) is {value}, but must be {expected}"),
+                    "--ctx-size goes over it",
+                )
+            }
+            error => error.into(),
+        }
+    }
 }
 
 /// How files are converted without flags.
@@ -76,11 +93,16 @@ pub(crate) fn conversion(args: &ConfigArgs) -> Result<ConversionConfig> {
 }
 
 fn loader(args: &ConfigArgs) -> Loader {
+    let loader = Loader::standard().skip_denied();
     match &args.config {
-        Some(file) => Loader::standard().file(file),
-        None => Loader::standard(),
+        Some(file) => loader.file(file),
+        None => loader,
     }
 }
 
-/// What the commands with a model use.
-const SECTIONS: &[&str] = &["model", "models", "context", "generation", "sampling"];
+/// What commands take that generate text.
+pub(crate) const GENERATION: &[&str] = &["model", "models", "context", "generation", "sampling"];
+/// What commands take that make vectors.
+pub(crate) const VECTORS: &[&str] = &["model", "context"];
+/// What commands take that look at tokens.
+pub(crate) const TOKENS: &[&str] = &["model", "models"];

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::Serialized;
@@ -50,6 +51,9 @@ pub struct Loader {
     each_model: Vec<Given>,
     models_of_flags: bool,
     only: Option<&'static [&'static str]>,
+    skips_denied: bool,
+    /// Whose files are known to be there.
+    in_force: Option<Arc<Loaded>>,
     /// What was changed while the program runs.
     runtime: Option<Json>,
 }
@@ -143,10 +147,23 @@ impl Loader {
         self
     }
 
-    /// For a program that uses these sections alone, as `model`: what is wrong with others is not its business, and a file of
-    /// the system or the user that it may not read is as if it were not there.
+    /// For a program that uses these sections alone, as `model`: others are as by default, whatever is said of them, and what
+    /// is wrong with them is not its business.
     pub fn only(mut self, sections: &'static [&'static str]) -> Self {
         self.only = Some(sections);
+        self
+    }
+
+    /// A file of the system or the user that the program may not read, perhaps because keys are in it, is as if it were not
+    /// there. Otherwise it is an error.
+    pub fn skip_denied(mut self) -> Self {
+        self.skips_denied = true;
+        self
+    }
+
+    /// What takes the place of this: files that it names already are not looked at again.
+    pub(crate) fn instead_of(mut self, in_force: Arc<Loaded>) -> Self {
+        self.in_force = Some(in_force);
         self
     }
 
@@ -184,6 +201,9 @@ impl Loader {
         let mut problems: Vec<Problem> =
             layers.iter_mut().flat_map(|layer| std::mem::take(&mut layer.problems)).collect();
         problems.retain(|problem| self.concerns(&problem.path));
+        for layer in &mut layers {
+            layer.tree.retain(|section, _| self.concerns(section));
+        }
         if problems.is_empty() {
             self.settle_models(&mut layers);
         }
@@ -195,7 +215,8 @@ impl Loader {
             Ok(mut config) => {
                 reveal(&mut config, &secrets);
                 let mut loaded = Loaded { config, layers, warnings: Vec::new() };
-                let found = validate::together(&loaded.config, &|path| loaded.origin(path));
+                let in_force = self.in_force.as_ref().map(|loaded| &loaded.config);
+                let found = validate::together(&loaded.config, &|path| loaded.origin(path), in_force);
                 problems.extend(found.into_iter().filter(|problem| self.concerns(&problem.path)));
                 loaded.warnings = validate::permissions(&loaded);
                 Some(loaded)
@@ -225,7 +246,7 @@ impl Loader {
         let optional = [&self.system, &self.user].into_iter().flatten().map(|path| (path, texts.of(path)));
         let optional = optional.filter(|(_, content)| match content {
             Content::Absent => false,
-            Content::Refused { denied, .. } => !(*denied && self.only.is_some()),
+            Content::Refused { denied, .. } => !(*denied && self.skips_denied),
             Content::Text(_) => true,
         });
         let named = self.file.iter().map(|path| (path, texts.of(path)));
@@ -409,3 +430,21 @@ const MODELS: &str = "models";
 /// What a model's table says of the machine rather than of the model.
 const OF_MACHINE: [&str; 8] =
     ["gpu_layers", "split_mode", "main_gpu", "tensor_split", "devices", "mmap", "mlock", "check_tensors"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_an_error_unless_it_is_to_be_skipped() {
+        let denied = Content::Refused { reason: "Permission denied".to_owned(), denied: true };
+        let texts = Texts(vec![("a.toml".into(), denied.clone()), ("b.toml".into(), denied)]);
+        let loader = || Loader::new().system_file("a.toml");
+        assert_eq!(loader().load_from(&texts).unwrap_err().to_string(), "cannot read `a.toml`: Permission denied");
+        loader().skip_denied().load_from(&texts).unwrap();
+        // One that is named must be read.
+        assert!(loader().skip_denied().file("b.toml").load_from(&texts).is_err());
+        let broken = Content::Refused { reason: "I/O error".to_owned(), denied: false };
+        assert!(loader().skip_denied().load_from(&Texts(vec![("a.toml".into(), broken)])).is_err());
+    }
+}

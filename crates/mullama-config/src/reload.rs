@@ -285,7 +285,8 @@ impl Shared {
         let fixed = admin::fixed(&patch);
         let mut runtime = state.runtime.clone();
         admin::merge(&mut runtime, patch);
-        let new = self.loader.clone().runtime(runtime.clone()).load_from(&state.texts)?;
+        let old = Arc::clone(&self.current.borrow());
+        let new = self.loader.clone().runtime(runtime.clone()).instead_of(old).load_from(&state.texts)?;
         if !fixed.is_empty() {
             let current = self.current.borrow().entries();
             return Err(Error::Invalid(Problems(fixed.iter().map(|path| admin::refused(path, &current)).collect())));

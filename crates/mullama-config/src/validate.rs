@@ -30,20 +30,20 @@ pub(crate) fn all(config: &MullamaConfig, origin: Origins<'_>) -> Vec<Problem> {
         }
     }
     let found = Found { origin, problems: check.problems };
-    rules(config, found)
+    rules(config, found, None)
 }
 
-/// What each field on its own cannot tell.
-pub(crate) fn together(config: &MullamaConfig, origin: Origins<'_>) -> Vec<Problem> {
-    rules(config, Found { origin, problems: Vec::new() })
+/// What each field on its own cannot tell. Files that the configuration in force names in the same fields are not looked at.
+pub(crate) fn together(config: &MullamaConfig, origin: Origins<'_>, in_force: Option<&MullamaConfig>) -> Vec<Problem> {
+    rules(config, Found { origin, problems: Vec::new() }, in_force)
 }
 
-fn rules(config: &MullamaConfig, mut found: Found<'_>) -> Vec<Problem> {
+fn rules(config: &MullamaConfig, mut found: Found<'_>, in_force: Option<&MullamaConfig>) -> Vec<Problem> {
     context(config, &mut found);
     models(config, &mut found);
     engine(config, &mut found);
     server(config, &mut found);
-    files::check(config, &mut found);
+    files::check(config, &mut found, in_force);
     owners::check(config, &mut found);
     found.problems
 }

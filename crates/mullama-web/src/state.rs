@@ -9,7 +9,7 @@ use mullama_async::{AsyncModel, InferenceBackend, LocalBackend, ModelState};
 use zeroize::Zeroize as _;
 
 use crate::admin::Configuration;
-use crate::auth::Keys;
+use crate::auth::{Keys, Taken};
 use crate::config::WebConfig;
 use crate::error::{ApiError, ApiResult};
 use crate::failure::{Error, Result};
@@ -49,7 +49,7 @@ struct Inner {
     running: Running,
     responses: ResponseStore,
     limits: crate::limits::Limits,
-    fingerprints: RwLock<HashMap<String, Arc<str>>>,
+    fingerprints: RwLock<Fingerprints>,
     lifecycle: Lifecycle,
     started: Instant,
 }
@@ -59,6 +59,14 @@ struct Inner {
 struct Lifecycle {
     draining: std::sync::atomic::AtomicBool,
     broken: std::sync::atomic::AtomicBool,
+}
+
+/// The fingerprints of models by their names.
+#[derive(Debug, Default)]
+struct Fingerprints {
+    of: HashMap<String, Arc<str>>,
+    /// How often they were forgotten.
+    forgotten: u64,
 }
 
 impl AppState {
@@ -128,22 +136,29 @@ impl AppState {
     /// As [`AppState::with_backend`]; [`Error::Exposed`](crate::Error::Exposed) without keys where its server listens on an
     /// address that needs them. Then nothing has changed.
     pub fn reconfigure(&self, mut config: WebConfig) -> Result<()> {
-        config.validate()?;
         // One after the other: what is in force is all of one.
         let _changing = self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = self.inner.keys.others(&config.api_keys, config.api_key_file.clone())?;
-        let admins = self.inner.admins.others(&config.admin_keys, config.admin_key_file.clone())?;
+        let keys = self.other_keys(&config);
+        // Only their digests are kept, whatever comes of it.
+        config.api_keys.zeroize();
+        config.admin_keys.zeroize();
+        let (keys, admins) = keys?;
         if let Some(&address) = self.inner.exposed.get().filter(|_| !keys.required()) {
             return Err(Error::Exposed { address });
         }
         self.inner.keys.set(keys);
         self.inner.admins.set(admins);
-        config.api_keys.zeroize();
-        config.admin_keys.zeroize();
         config.max_body_bytes = self.config().max_body_bytes;
         self.inner.limits.set(config.max_concurrent, config.requests_per_minute);
         *self.inner.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(())
+    }
+
+    fn other_keys(&self, config: &WebConfig) -> Result<(Taken, Taken)> {
+        config.validate()?;
+        let keys = self.inner.keys.others(&config.api_keys, config.api_key_file.clone())?;
+        let admins = self.inner.admins.others(&config.admin_keys, config.admin_key_file.clone())?;
+        Ok((keys, admins))
     }
 
     /// Reads the files of keys again; blocks meanwhile. One that cannot be read stays as it was.
@@ -163,7 +178,9 @@ impl AppState {
 
     /// Models may be others under their names: what was known of them is asked for again.
     pub fn forget_fingerprints(&self) {
-        self.inner.fingerprints.write().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut known = self.inner.fingerprints.write().unwrap_or_else(PoisonError::into_inner);
+        known.forgotten += 1;
+        known.of.clear();
     }
 
     /// The configuration of the program, for `/admin/config` and the metrics. The first one that is set stays.
@@ -229,7 +246,10 @@ impl AppState {
 
     /// Names the build and the model.
     pub(crate) fn fingerprint(&self, model: &str) -> Arc<str> {
-        let known = self.inner.fingerprints.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
+        let (known, forgotten) = {
+            let known = self.inner.fingerprints.read().unwrap_or_else(PoisonError::into_inner);
+            (known.of.get(model).cloned(), known.forgotten)
+        };
         if let Some(fingerprint) = known {
             return fingerprint;
         }
@@ -238,7 +258,10 @@ impl AppState {
         let Some(info) = info else { return BUILD.into() };
         let fingerprint: Arc<str> = format!("{BUILD}-{}", info.fingerprint).into();
         let mut known = self.inner.fingerprints.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(model.to_owned(), Arc::clone(&fingerprint));
+        // Models may have changed meanwhile.
+        if known.forgotten == forgotten {
+            known.of.insert(model.to_owned(), Arc::clone(&fingerprint));
+        }
         fingerprint
     }
 

@@ -54,10 +54,10 @@ pub use error::MullamaError;
 #[cfg(feature = "async")]
 pub use mullama_async::{
     Adapter, AsyncContext, AsyncModel, AsyncModelBuilder, BackendEvent, BackendFuture, BackendModel, BackendPrompt,
-    BackendRequest, BackendStats, BackendStream, BackendSummary, Draining, EnginePool, EnginePoolBuilder, Error as AsyncError,
-    GenerationControl, InferenceBackend, LoadProgress, Loading, LocalBackend, LocalBackendBuilder, ModelChange,
-    ModelHealth, ModelInfo, ModelSource, ModelState, PooledEngine, RenderedPrompt, RerankOutput, TextStream,
-    TokenDelta, TokenStream,
+    BackendRequest, BackendStats, BackendStream, BackendSummary, Draining, EnginePool, EnginePoolBuilder,
+    Error as AsyncError, GenerationControl, InferenceBackend, LoadProgress, Loading, LocalBackend, LocalBackendBuilder,
+    ModelHealth, ModelInfo, ModelSource, ModelState, Place, PooledEngine, Prepared, RenderedPrompt, RerankOutput,
+    TextStream, TokenDelta, TokenStream,
 };
 #[cfg(feature = "tokio-runtime")]
 pub use mullama_async::{

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::model::AsyncModel;
 use crate::pool::{EnginePool, ModelState};
 pub use builder::LocalBackendBuilder;
-pub use change::{Draining, ModelChange};
+pub use change::{Draining, Place, Prepared};
 use known::Known;
 
 /// Engines in this process, as a backend. Cheap to clone.

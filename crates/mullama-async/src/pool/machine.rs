@@ -51,6 +51,13 @@ impl<L: Loader> Machine<L> {
         Ok(())
     }
 
+    /// What is registered takes the place of another one.
+    pub(super) fn inherit(&self, name: &str, from: Option<String>) {
+        if let Some(entry) = self.lock().entries.get_mut(name) {
+            entry.heir_of = from;
+        }
+    }
+
     /// From now on nobody gets the model; those that wait for it get none.
     pub(super) fn leave(&self, name: &str) -> Result<()> {
         let left = self.lock().entries.get_mut(name).map(|entry| entry.leaving = true);

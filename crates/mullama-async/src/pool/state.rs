@@ -43,6 +43,8 @@ pub(super) struct Entry<L: Loader> {
     pub(super) mending: bool,
     /// It is being removed: nobody gets it any more.
     pub(super) leaving: bool,
+    /// The model whose place it is to take: that one does not make room for it.
+    pub(super) heir_of: Option<String>,
     pub(super) last_used: Option<(Instant, SystemTime)>,
 }
 
@@ -131,6 +133,7 @@ impl<L: Loader> Entry<L> {
             waiting: 0,
             mending: false,
             leaving: false,
+            heir_of: None,
             last_used: None,
         }
     }
@@ -216,7 +219,9 @@ impl<L: Loader> State<L> {
         };
         let others = self.entries.iter().filter(promised);
         let mut taken = others.fold(self.held, |sum, (_, entry)| sum.saturating_add(entry.bytes));
-        let mut idle: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.is_idle()).collect();
+        let spared = self.entries.get(name).and_then(|entry| entry.heir_of.as_ref());
+        let may_go = |(other, entry): &(&String, &Entry<L>)| entry.is_idle() && Some(*other) != spared;
+        let mut idle: Vec<_> = self.entries.iter().filter(may_go).collect();
         idle.sort_by_key(|(_, entry)| entry.last_used.map(|(instant, _)| instant));
         let mut gone = Vec::new();
         for (other, entry) in idle {

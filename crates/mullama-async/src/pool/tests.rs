@@ -124,6 +124,21 @@ async fn the_idle_model_that_was_used_longest_ago_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_heir_has_no_room_made_by_the_one_before_it() {
+    let (pool, _) = pool(10, None, vec![("a", Spec::of(4)), ("b", Spec::of(4)), ("c", Spec::of(4))]);
+    drop(pool.get("a").await.unwrap());
+    sleep(MS).await;
+    drop(pool.get("b").await.unwrap());
+    pool.inherit("c", Some("a".to_owned()));
+    drop(pool.get("c").await.unwrap());
+    assert_eq!(ready(&pool), ["a", "c"]);
+    pool.register("d".to_owned(), Spec::of(9)).unwrap();
+    pool.inherit("d", Some("a".to_owned()));
+    assert!(matches!(pool.get("d").await, Err(Error::NoMemory { .. })));
+    assert!(ready(&pool).contains(&"a".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_larger_than_the_bound_is_refused_for_good() {
     let (pool, _) = pool(10, None, vec![("a", Spec::of(4)), ("b", Spec::of(11))]);
     pool.get("a").await.unwrap();

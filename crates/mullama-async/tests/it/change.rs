@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mullama_async::{
-    BackendEvent, BackendPrompt, BackendRequest, BackendStream, Error, InferenceBackend as _, LocalBackend,
-    ModelChange, ModelSource,
+    BackendEvent, BackendPrompt, BackendRequest, BackendStream, Draining, Error, InferenceBackend as _, LocalBackend,
+    ModelSource, Place, Prepared,
 };
 use mullama_core::{EngineParams, GenerationParams};
 
@@ -12,15 +12,22 @@ fn params(sequences: u32) -> EngineParams {
     EngineParams { sequences, ..EngineParams::default() }
 }
 
-fn change(name: &str, sequences: u32) -> ModelChange {
-    ModelChange {
-        name: name.to_owned(),
-        aliases: Vec::new(),
-        source: ModelSource::bytes(mullama_demo_models::CHAT),
-        params: params(sequences),
-        load: true,
-        drain: Duration::from_secs(60),
-    }
+async fn prepared(backend: &LocalBackend, name: &str, sequences: u32, load: bool) -> Result<Prepared, Error> {
+    backend.prepare(name, ModelSource::bytes(mullama_demo_models::CHAT), params(sequences), load).await
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn kept(name: &str) -> (Vec<String>, Place) {
+    (names(&[name]), Place::Kept(name.to_owned()))
+}
+
+/// Puts another model in the place of the only one.
+async fn swap(backend: &LocalBackend, sequences: u32, load: bool) -> Draining {
+    let new = prepared(backend, "m", sequences, load).await.unwrap();
+    backend.arrange(vec![(names(&["m"]), Place::New(new))], Duration::from_secs(60)).unwrap().remove(0)
 }
 
 fn backend() -> LocalBackend {
@@ -58,7 +65,7 @@ async fn a_model_takes_the_place_of_another_and_no_answer_is_cut() {
     let running = answer(&backend, 300).await;
     assert_eq!(sequences(&backend, "m"), Some(2));
     // The new one is loaded while the old one's answer waits to be read.
-    let draining = tokio::spawn(backend.put(change("m", 3)).await.unwrap().ended());
+    let draining = tokio::spawn(swap(&backend, 3, true).await.ended());
     let new = answer(&backend, 10).await;
     assert_eq!(sequences(&backend, "m"), Some(3));
     assert_eq!(backend.stats().len(), 1);
@@ -66,7 +73,7 @@ async fn a_model_takes_the_place_of_another_and_no_answer_is_cut() {
     assert_eq!((read(running).await, read(new).await), (300, 10));
     assert!(draining.await.unwrap().unwrap());
     // And once more: the name in the pool is free again.
-    assert!(backend.put(change("m", 4)).await.unwrap().ended().await.unwrap());
+    assert!(swap(&backend, 4, true).await.ended().await.unwrap());
     assert_eq!(read(answer(&backend, 5).await).await, 5);
     assert_eq!(sequences(&backend, "m"), Some(4));
 }
@@ -75,44 +82,77 @@ async fn a_model_takes_the_place_of_another_and_no_answer_is_cut() {
 async fn one_that_cannot_be_loaded_changes_nothing() {
     let backend = backend();
     let running = answer(&backend, 20).await;
-    let broken = ModelChange { source: ModelSource::path("/no/such.gguf"), ..change("m", 3) };
-    backend.put(broken).await.unwrap_err();
-    let twice = ModelChange { aliases: vec!["m".to_owned()], ..change("n", 3) };
-    assert!(matches!(backend.put(twice).await, Err(Error::DuplicateModel { .. })));
+    let broken = backend.prepare("m", ModelSource::path("/no/such.gguf"), params(3), true).await;
+    assert!(broken.is_err());
+    let new = prepared(&backend, "n", 3, true).await.unwrap();
+    let twice = vec![(names(&["n", "m"]), Place::New(new)), kept("m")];
+    assert!(matches!(backend.arrange(twice, Duration::ZERO), Err(Error::DuplicateModel { name }) if name == "m"));
+    let absent = vec![kept("x")];
+    assert!(matches!(backend.arrange(absent, Duration::ZERO), Err(Error::NoSuchModel { name }) if name == "x"));
+    let both = vec![kept("m"), (names(&["n"]), Place::Kept("m".to_owned()))];
+    assert!(matches!(backend.arrange(both, Duration::ZERO), Err(Error::DuplicateModel { .. })));
+    assert!(backend.arrange(vec![(Vec::new(), Place::Kept("m".to_owned()))], Duration::ZERO).is_err());
     assert_eq!((read(running).await, read(answer(&backend, 5).await).await), (20, 5));
     assert_eq!((sequences(&backend, "m"), backend.models().len()), (Some(2), 1));
+    // What was prepared and got no place goes.
+    until_one_engine(&backend).await;
+}
+
+async fn until_one_engine(backend: &LocalBackend) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while backend.stats().len() != 1 {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]
 async fn models_are_added_and_removed() {
     let backend = backend();
-    let new = ModelChange { load: false, aliases: vec!["x".to_owned()], ..change("n", 1) };
-    assert!(backend.put(new).await.unwrap().ended().await.unwrap());
+    let new = prepared(&backend, "n", 1, false).await.unwrap();
+    let both = vec![kept("m"), (names(&["n", "x"]), Place::New(new))];
+    assert!(backend.arrange(both, Duration::ZERO).unwrap().is_empty());
     assert_eq!(backend.resolve(Some("x")).as_deref(), Some("n"));
     let running = answer(&backend, 200).await;
-    let draining = backend.remove("m", Duration::from_secs(60)).unwrap();
+    let mut draining = backend.arrange(vec![kept("n")], Duration::from_secs(60)).unwrap();
     assert_eq!(backend.resolve(Some("m")), None);
+    assert_eq!(backend.resolve(Some("x")), None);
     assert_eq!(read(running).await, 200);
+    let draining = draining.remove(0);
+    assert_eq!(draining.name(), "m");
     assert!(draining.ended().await.unwrap());
     assert_eq!(backend.resolve(None).as_deref(), Some("n"));
-    assert!(matches!(backend.remove("m", Duration::ZERO), Err(Error::NoSuchModel { .. })));
     // Whoever is not done in time is ended.
-    backend.put(change("m", 1)).await.unwrap();
+    let new = prepared(&backend, "m", 1, true).await.unwrap();
+    backend.arrange(vec![(names(&["m"]), Place::New(new)), kept("n")], Duration::ZERO).unwrap();
     let cut = answer(&backend, 100_000).await;
-    assert!(!backend.remove("m", Duration::from_millis(50)).unwrap().ended().await.unwrap());
+    let draining = backend.arrange(vec![kept("n")], Duration::from_millis(50)).unwrap().remove(0);
+    assert!(!draining.ended().await.unwrap());
     drop(cut);
 }
 
+/// Names move between models that stay as they are: nothing is loaded, and no name is missing in between.
 #[tokio::test]
-async fn models_are_listed_as_they_are_told() {
+async fn names_and_order_change_at_once() {
     let backend = backend();
-    for name in ["n", "o"] {
-        backend.put(ModelChange { load: false, ..change(name, 1) }).await.unwrap();
-    }
-    backend.sort(&["o", "m"]);
-    let names: Vec<_> = backend.models().into_iter().map(|model| model.name).collect();
-    assert_eq!(names, ["o", "m", "n"]);
-    assert_eq!(backend.resolve(None).as_deref(), Some("o"));
+    let running = answer(&backend, 100).await;
+    let new = prepared(&backend, "n", 1, true).await.unwrap();
+    let place = |name: &str| Place::Kept(name.to_owned());
+    backend
+        .arrange(vec![(names(&["m", "prod"]), place("m")), (names(&["n"]), Place::New(new))], Duration::ZERO)
+        .unwrap();
+    assert_eq!(backend.resolve(Some("prod")).as_deref(), Some("m"));
+    let gone = backend.arrange(vec![(names(&["n", "prod"]), place("n")), kept("m")], Duration::ZERO).unwrap();
+    assert!(gone.is_empty());
+    assert_eq!(backend.resolve(Some("prod")).as_deref(), Some("n"));
+    assert_eq!(backend.resolve(None).as_deref(), Some("n"));
+    // Both at once, and one under the other's name.
+    let exchanged = vec![(names(&["m", "prod"]), place("n")), (names(&["n"]), place("m"))];
+    backend.arrange(exchanged, Duration::ZERO).unwrap();
+    assert_eq!((sequences(&backend, "m"), sequences(&backend, "n")), (Some(1), Some(2)));
+    assert_eq!(read(running).await, 100);
+    let listed: Vec<_> = backend.models().into_iter().map(|model| model.name).collect();
+    assert_eq!(listed, ["m", "n"]);
 }
 
 #[tokio::test]
@@ -120,19 +160,15 @@ async fn a_change_that_is_given_up_leaves_nothing() {
     let backend = backend();
     let running = answer(&backend, 20).await;
     for _ in 0..3 {
-        let given_up = tokio::time::timeout(Duration::from_millis(1), backend.put(change("m", 3))).await;
-        if let Ok(draining) = given_up {
-            draining.unwrap();
+        let given_up = tokio::time::timeout(Duration::from_millis(1), prepared(&backend, "m", 3, true)).await;
+        if let Ok(new) = given_up {
+            drop(new.unwrap());
         }
     }
     assert_eq!(read(running).await, 20);
     assert_eq!(read(answer(&backend, 5).await).await, 5);
     // However far each of them came, one engine is left when all is done.
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while backend.stats().len() != 1 || backend.models().len() != 1 {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_one_engine(&backend).await;
 }
 
 /// Requests that come while their model is changed again and again: each gets an answer.
@@ -150,7 +186,7 @@ async fn no_request_fails_while_models_are_swapped() {
         })
         .collect();
     for at in 0..20 {
-        backend.put(ModelChange { load: at % 2 == 0, ..change("m", 2 + at % 3) }).await.unwrap();
+        drop(swap(&backend, 2 + at % 3, at % 2 == 0).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for asked in asking {

@@ -115,11 +115,12 @@ pub(crate) struct ContextArgs {
 impl SizeArgs {
     /// What is given, over what the configuration says.
     pub(crate) fn params(&self, base: &ContextParams) -> ContextParams {
+        let threads = self.threads.unwrap_or(base.threads);
         ContextParams {
             length: self.ctx_size.unwrap_or(base.length),
-            threads: self.threads.unwrap_or(base.threads),
+            threads,
             // Without a number of their own, those for prompts are as many.
-            threads_batch: self.threads.unwrap_or(base.threads_batch),
+            threads_batch: if base.threads_batch > 0 { base.threads_batch } else { threads },
             ..base.clone()
         }
     }
@@ -178,6 +179,17 @@ const KV_TYPES: &[&str] = &["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1"
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_for_prompts_are_those_for_text_unless_somebody_says_otherwise() {
+        let threads = |flag, configured| {
+            let size = SizeArgs { ctx_size: None, threads: flag };
+            let params =
+                size.params(&ContextParams { threads: 4, threads_batch: configured, ..ContextParams::default() });
+            (params.threads, params.threads_batch)
+        };
+        assert_eq!([threads(None, 0), threads(Some(2), 0), threads(Some(2), 8)], [(4, 4), (2, 2), (2, 8)]);
+    }
 
     #[test]
     fn an_adapter_may_have_a_scale() {

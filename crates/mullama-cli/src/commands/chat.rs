@@ -16,17 +16,18 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::interrupt::Work;
 use crate::load::ModelSource;
-use crate::settings::Settings;
+use crate::settings::{GENERATION, Settings};
 use crate::terminal::{Output, Ui};
 use reader::{Line, Reader};
 
 pub(crate) fn run(args: &Chat, ui: &Ui) -> Result<()> {
-    let settings = Settings::read(&args.with.config, ModelSource::from_argument(args.model.as_ref()))?;
+    let settings = Settings::read(&args.with.config, ModelSource::from_argument(args.model.as_ref()), GENERATION)?;
     let source = &settings.source;
     let params = args.with.sampling.params(settings.generation_base())?;
     let model = source.load(settings.model_params(&args.with)?, ui)?;
     // A model that makes vectors is told by its context, one without a template is only for `run`.
-    let context = model.context().params(args.with.context.params(&settings.context_base())).build()?;
+    let context = model.context().params(args.with.context.params(&settings.context_base())).build();
+    let context = context.map_err(|error| settings.explain(error, args.with.context.size.ctx_size.is_some()))?;
     let template = model.chat_template()?;
     let request = super::run::request(&args.chat, []);
     let mut session = Session { model: source.name(), template, context, params, request, last: None, ui };

@@ -7,12 +7,12 @@ use crate::cli::Embed;
 use crate::error::Result;
 use crate::input;
 use crate::load::ModelSource;
-use crate::settings::Settings;
+use crate::settings::{Settings, VECTORS};
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Embed, ui: &Ui) -> Result<()> {
     let mut texts = input::texts(&args.text)?;
-    let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()))?;
+    let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()), VECTORS)?;
     let source = &settings.source;
     let model = source.load(args.load.params(settings.model_base()), ui)?;
     let context = args.size.params(&settings.vectors_base());

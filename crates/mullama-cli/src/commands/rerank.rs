@@ -7,12 +7,12 @@ use crate::cli::Rerank;
 use crate::error::Result;
 use crate::input;
 use crate::load::ModelSource;
-use crate::settings::Settings;
+use crate::settings::{Settings, VECTORS};
 use crate::terminal::{Output, Ui, one_line};
 
 pub(crate) fn run(args: &Rerank, ui: &Ui) -> Result<()> {
     let documents = input::texts(&args.document)?;
-    let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()))?;
+    let settings = Settings::read(&args.config, ModelSource::File(args.model.clone()), VECTORS)?;
     let source = &settings.source;
     let model = source.load(args.load.params(settings.model_base()), ui)?;
     let mut reranker = Reranker::with_params(&model, &args.context.params(&settings.vectors_base()))?;

@@ -13,7 +13,7 @@ use crate::conversation;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::load::ModelSource;
-use crate::settings::Settings;
+use crate::settings::{GENERATION, Settings};
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
@@ -23,12 +23,13 @@ pub(crate) fn run(args: &Run, ui: &Ui) -> Result<()> {
     if !args.raw && prompt.trim().is_empty() {
         return Err(Core::EmptyPrompt.into());
     }
-    let settings = Settings::read(&args.with.config, source)?;
+    let settings = Settings::read(&args.with.config, source, GENERATION)?;
     let source = &settings.source;
     let mut params = args.with.sampling.params(settings.generation_base())?;
     let tools = args.tools.as_deref().map(input::tools).transpose()?.unwrap_or_default();
     let model = source.load(settings.model_params(&args.with)?, ui)?;
-    let mut context = model.context().params(args.with.context.params(&settings.context_base())).build()?;
+    let context = model.context().params(args.with.context.params(&settings.context_base())).build();
+    let mut context = context.map_err(|error| settings.explain(error, args.with.context.size.ctx_size.is_some()))?;
     let length = context.length();
 
     let chat = if takes_chat(args, &model)? {

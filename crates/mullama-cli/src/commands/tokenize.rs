@@ -6,14 +6,17 @@ use serde_json::{Value, json};
 use crate::cli::Tokenize;
 use crate::error::{Error, Result};
 use crate::input;
-use crate::settings::Settings;
+use crate::settings::{Settings, TOKENS};
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Tokenize, ui: &Ui) -> Result<()> {
     let (source, text) = input::model_and_text(args.model.as_deref(), args.text.as_deref())?;
     let ids = if args.decode { read_ids(&text)? } else { Vec::new() };
-    let source = Settings::read(&args.config, source)?.source;
-    let model = source.load(ModelParams { vocab_only: true, ..ModelParams::default() }, ui)?;
+    let settings = Settings::read(&args.config, source, TOKENS)?;
+    let source = &settings.source;
+    // What the configuration says in the place of the file's metadata may be about tokens.
+    let params = ModelParams { vocab_only: true, lora: Vec::new(), ..settings.model_base() };
+    let model = source.load(params, ui)?;
     let tokenizer = model.tokenizer();
     let mut output = Output::lock();
     if args.decode {

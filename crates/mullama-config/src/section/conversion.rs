@@ -15,8 +15,8 @@ pub(crate) const CONVERSION: &[Field] = fields! {
     "damaged", Kind::Names(&["refuse", "accept"]), "Damaged input is an error (`refuse`, default), or read as far as it goes (`accept`).";
     "metadata", Kind::Names(&["keep", "strip_location", "strip"]), "Tags, EXIF and XMP: kept (`keep`, default), kept without the place (`strip_location`), or dropped (`strip`).";
     "limits", Kind::Section(LIMITS), "What hostile input may cost.";
-    "audio", Kind::Section(AUDIO), "Sound. What a format cannot have is left out where it is the target.";
-    "image", Kind::Section(IMAGE), "Pictures. What a format cannot have is left out where it is the target.";
+    "audio", Kind::Section(AUDIO), "Sound. A value that the target cannot have is an error, as that of a flag.";
+    "image", Kind::Section(IMAGE), "Pictures.";
 };
 
 const LIMITS: &[Field] = fields! {
@@ -40,7 +40,7 @@ const AUDIO: &[Field] = fields! {
 };
 
 const IMAGE: &[Field] = fields! {
-    "quality", whole(1, 100), "Quality of JPEG and of lossy WebP. Unset (default): 90 and 80.";
+    "quality", whole(1, 100), "Quality of JPEG, and of WebP where `webp` is `lossy`. Unset (default): 90 and 80.";
     "chroma", Kind::Names(&["auto", "full", "half"]), "Colours of JPEG: for each pixel (`full`), for four (`half`), or by the quality (`auto`, default).";
     "webp", Kind::Names(&["auto", "lossy", "lossless"]), "WebP with or without loss; `auto` (default): as the source.";
     "effort", Kind::Names(&["fast", "normal", "small"]), "How much time a smaller file is worth. Default `normal`.";

@@ -10,10 +10,11 @@ use crate::file;
 use crate::load::Loaded;
 
 /// Files that cannot be read. Those of the command line are left to the command, which tells it in its own words.
-pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>) {
+pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>, in_force: Option<&MullamaConfig>) {
+    let known = in_force.map(all).unwrap_or_default();
     for (path, file) in all(config) {
         let origin = (found.origin)(&path);
-        if origin.is_flag() || found.knows(&path) {
+        if origin.is_flag() || found.knows(&path) || known.contains(&(path.clone(), file.clone())) {
             continue;
         }
         let keys = [API_KEY_FILE, ADMIN_KEY_FILE].contains(&path.as_str());

@@ -6,6 +6,7 @@ use mullama_web::Error as Web;
 use super::{Found, named};
 use crate::config::MullamaConfig;
 use crate::field;
+use crate::section::{AuthConfig, ServeConfig};
 
 /// What they refuse is told where nothing is known of the field yet.
 pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>) {
@@ -14,7 +15,10 @@ pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>) {
     }
     core(config.engine_params(&config.model).validate(), "engine", found);
     core(config.generation_params().validate(), "generation", found);
-    let web = config.web_config().validate();
+    // Nothing is to be said of keys here; in the clear they are nowhere but where they are used.
+    let auth = AuthConfig { api_keys: Vec::new(), admin_keys: Vec::new(), ..config.server.auth.clone() };
+    let without_keys = ServeConfig { auth, ..config.server.clone() };
+    let web = MullamaConfig { server: without_keys, ..config.clone() }.web_config().validate();
     let server = config.server_config().validate();
     for refused in [web, server] {
         if let Err(Web::InvalidConfig { name, value, expected }) = refused {

@@ -178,6 +178,11 @@ fn who_uses_some_sections_is_told_of_them_alone() {
     assert_eq!(told(of_system()), ["server.port", "server.host", "model.path", "model.gpu_layers", "modle"]);
     assert_eq!(told(of_system().only(&["model", "models"])), ["model.path", "model.gpu_layers", "modle"]);
     assert_eq!(told(of_system().only(&["sampling"])), ["modle"]);
+    // What only the type of a field sees is not told either; and what is said of others does not count.
+    let odd = files.write("odd.toml", "[conversion.image]\nbackground = [1, 2]\n[engine]\nqueue = 3\n");
+    assert_eq!(told(Loader::new().file(&odd)), ["conversion.image.background"]);
+    let loaded = Loader::new().file(&odd).only(&["sampling"]).load().unwrap();
+    assert_eq!(loaded.config(), &mullama_config::MullamaConfig::default());
     // No syntax is nobody's.
     let broken = files.write("broken.toml", "[server\n");
     assert_eq!(told(Loader::new().system_file(&broken).only(&["model"])), [""]);

@@ -270,8 +270,11 @@ fn a_change_over_http_does_not_read_the_files() {
     use mullama_web::Configuration as _;
     use serde_json::json;
     let files = Files::new();
-    let file = files.write("a.toml", "[server.auth]\napi_keys = ['a']\n[sampling]\ntop_k = 3\n");
+    let model = files.write("m.gguf", "");
+    let text = "[server.auth]\napi_keys = ['a']\n[sampling]\ntop_k = 3\n[model]\n";
+    let file = files.write("a.toml", &format!("{text}path = '{}'\n", model.display()));
     let watcher = start(&file);
+    std::fs::remove_file(&model).unwrap();
     for broken in ["", "[serv"] {
         files.write("a.toml", broken);
         watcher.change(json!({ "sampling": { "top_p": 0.5 } })).unwrap();
@@ -279,6 +282,9 @@ fn a_change_over_http_does_not_read_the_files() {
         let keys = current.config().server.auth.api_keys.len();
         assert_eq!((keys, current.config().sampling.top_k, current.config().sampling.top_p), (1, 3, 0.5));
     }
+    // Files that it names itself are looked at.
+    let gone = json!({ "server": { "auth": { "api_key_file": "/no/such" } } });
+    assert!(watcher.change(gone).unwrap_err()[0].contains("cannot read `/no/such`"));
     std::fs::remove_file(&file).unwrap();
     watcher.change(json!({ "sampling": { "top_p": null } })).unwrap();
     assert_eq!(watcher.current().config().server.auth.api_keys.len(), 1);

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use zeroize::Zeroizing;
+
 use super::{Digest, digest};
 use crate::failure::{Error, Result};
 
@@ -134,8 +136,11 @@ pub(super) fn check(path: &Path) -> Result<()> {
 
 fn read(path: &Path) -> std::io::Result<(Vec<Digest>, Stamp)> {
     let file = File::open(path)?;
-    let stamp = Stamp::of(&file.metadata()?);
-    let mut text = String::new();
+    let metadata = file.metadata()?;
+    let stamp = Stamp::of(&metadata);
+    // Room for all of it: what a text leaves behind when it grows nobody overwrites.
+    let room = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or(0) + 1;
+    let mut text = Zeroizing::new(String::with_capacity(room));
     let length = file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
     if length as u64 > MAX_BYTES {
         return Err(IoError::new(ErrorKind::InvalidData, format!("it has more than {MAX_BYTES} bytes")));

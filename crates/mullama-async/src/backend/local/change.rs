@@ -12,29 +12,39 @@ use crate::error::{Error, Result};
 use crate::model::{AsyncModel, ModelSource};
 use crate::pool::EnginePool;
 
-/// A model that is to be there.
+/// A model that is ready to be given a place by [`LocalBackend::arrange`]. Dropped, it is unloaded.
 #[derive(Debug)]
-pub struct ModelChange {
-    /// What it is called; a model of this name gives its place to this one.
-    pub name: String,
-    /// Further names.
-    pub aliases: Vec<String>,
-    /// Where it is, and how it is loaded.
-    pub source: ModelSource,
-    /// Its engine.
-    pub params: EngineParams,
-    /// Load it before it takes its place; otherwise with its first request.
-    pub load: bool,
-    /// How long answers of the model that had its place may go on; then they are ended.
-    pub drain: Duration,
+pub struct Prepared {
+    backend: LocalBackend,
+    runtime: Handle,
+    key: Option<String>,
+}
+
+/// What stands under some names.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Place {
+    /// The model that is called so now.
+    Kept(String),
+    /// Another one.
+    New(Prepared),
 }
 
 /// A model that nobody gets any more, whose answers come to their ends. That goes on also if this is dropped.
 #[derive(Debug)]
-pub struct Draining(Option<JoinHandle<Result<bool>>>);
+pub struct Draining {
+    name: String,
+    task: JoinHandle<Result<bool>>,
+}
 
 impl Draining {
-    /// Waits until it is unloaded. True: its answers ended in time; where there was no model at once.
+    /// What it was called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until it is unloaded. True: its answers ended in time.
     ///
     /// # Errors
     /// [`Error::ShutDown`] when the runtime has ended.
@@ -42,73 +52,95 @@ impl Draining {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn ended(self) -> Result<bool> {
-        match self.0 {
-            Some(task) => task.await.map_err(|_| Error::ShutDown)?,
-            None => Ok(true),
+        self.task.await.map_err(|_| Error::ShutDown)?
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            // Nobody waits for it, and its key is no other's.
+            let _ = self.backend.retire(&self.runtime, &key, &key, Duration::ZERO);
         }
     }
 }
 
 impl LocalBackend {
-    /// Adds a model, or puts it in the place of the one of its name. With [`load`](ModelChange::load) the new one is loaded
-    /// first, beside the old one: until the old one's answers have ended there is memory in use for both. Requests that come
-    /// then get the new one; those that run end with the old one.
+    /// Makes a model ready for a place: `name` is what it will be called. With `load` it is loaded now, beside the model that
+    /// has the name, which is not unloaded for it; otherwise with its first request.
     ///
     /// # Errors
-    /// [`Error::DuplicateModel`]: another model has one of the names; those of [`EnginePool::get`] for a model that cannot be
-    /// loaded, where the old one stays; [`mullama_core::Error::Unsupported`] for a backend of one loaded model.
+    /// Those of [`EnginePool::get`] for a model that cannot be loaded; [`Error::NoMemory`] where those in use and the one of
+    /// this name leave too little; [`mullama_core::Error::Unsupported`] for a backend of one loaded model.
     ///
     /// # Cancel safety
-    /// If the future is dropped the old one stays, and the new one is unloaded.
-    pub async fn put(&self, change: ModelChange) -> Result<Draining> {
+    /// If the future is dropped, the new one is unloaded.
+    pub async fn prepare(&self, name: &str, source: ModelSource, params: EngineParams, load: bool) -> Result<Prepared> {
         let pool = self.pool()?;
-        let ModelChange { name, aliases, source, params, load, drain } = change;
-        free(&self.inner.models(), &name, &aliases)?;
-        let key = register(pool, &name, &source, &params)?;
-        let mut unplaced = Unplaced { backend: self, runtime: Handle::current(), key: Some(key.clone()) };
+        let key = register(pool, name, &source, &params)?;
+        let prepared = Prepared { backend: self.clone(), runtime: Handle::current(), key: Some(key.clone()) };
+        pool.inherit(&key, self.registered(name).ok().map(|old| old.key.clone()));
         if load {
             let engine = AsyncModel::from(pool.get(&key).await?).engine().await?;
             self.inner.learn(&key, &engine);
         }
-        let old = {
-            let mut models = self.inner.models.write().unwrap_or_else(PoisonError::into_inner);
-            // Another one may have come meanwhile.
-            free(&models, &name, &aliases)?;
-            let new = Arc::new(Registered { aliases, key, ..Registered::new(name) });
-            unplaced.key = None;
-            match models.iter_mut().find(|model| model.name == new.name) {
-                Some(place) => Some(std::mem::replace(place, new)),
-                None => {
-                    models.push(new);
-                    None
-                }
-            }
-        };
-        match old {
-            Some(old) => self.retire(&Handle::current(), &old.key, drain),
-            None => Ok(Draining(None)),
-        }
+        Ok(prepared)
     }
 
-    /// Takes a model away: nobody gets it any more; answers that run may go on for `drain`. To be called on the runtime.
+    /// Makes these the models, all at once: each with its names, the first of which is what it is called, the others stand for
+    /// it; the first model is that of requests that name none. Requests that come then get these; answers of models that have
+    /// no place any more may go on for `drain`. To be called on the runtime.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`]; [`mullama_core::Error::Unsupported`] for a backend of one loaded model.
-    pub fn remove(&self, name: &str, drain: Duration) -> Result<Draining> {
-        self.pool()?;
-        let old = self.registered(name)?;
-        self.inner.models.write().unwrap_or_else(PoisonError::into_inner).retain(|model| model.key != old.key);
-        self.retire(&Handle::current(), &old.key, drain)
+    /// [`Error::DuplicateModel`] for a name that stands twice, [`Error::NoSuchModel`] for a kept one that is not there,
+    /// [`Error::InvalidParameter`] for a model without a name; [`mullama_core::Error::Unsupported`] for a backend of one loaded
+    /// model. Then nothing has changed, and what was new is unloaded.
+    pub fn arrange(&self, models: Vec<(Vec<String>, Place)>, drain: Duration) -> Result<Vec<Draining>> {
+        let pool = self.pool()?;
+        let mut known: Vec<&String> = Vec::new();
+        for name in models.iter().flat_map(|(names, _)| names) {
+            if known.contains(&name) {
+                return Err(Error::DuplicateModel { name: name.clone() });
+            }
+            known.push(name);
+        }
+        let mut table = self.inner.models.write().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::with_capacity(models.len());
+        let mut prepared = Vec::new();
+        for (mut names, place) in models {
+            if names.is_empty() {
+                return Err(Error::parameter("names", "empty", "one name at least"));
+            }
+            let name = names.remove(0);
+            new.push(Arc::new(match place {
+                Place::Kept(was) => {
+                    let kept = table.iter().find(|model| model.name == was);
+                    let kept = kept.ok_or(Error::NoSuchModel { name: was })?;
+                    Registered { name, aliases: names, created: kept.created, key: kept.key.clone() }
+                }
+                Place::New(model) => {
+                    let key = model.key.clone().unwrap_or_default();
+                    prepared.push(model);
+                    Registered { aliases: names, key, ..Registered::new(name) }
+                }
+            }));
+        }
+        if let Some(twice) =
+            new.iter().enumerate().find(|(at, model)| new[..*at].iter().any(|one| one.key == model.key))
+        {
+            return Err(Error::DuplicateModel { name: twice.1.name.clone() });
+        }
+        // They have their places.
+        for key in prepared.iter_mut().filter_map(|model| model.key.take()) {
+            pool.inherit(&key, None);
+        }
+        let gone = std::mem::replace(&mut *table, new);
+        let gone: Vec<_> = gone.into_iter().filter(|old| !table.iter().any(|new| new.key == old.key)).collect();
+        drop(table);
+        gone.iter().map(|old| self.retire(&Handle::current(), &old.key, &old.name, drain)).collect()
     }
 
-    /// Lists the models in the order of these names, the first of which is that of requests that name none; others follow.
-    pub fn sort(&self, names: &[impl AsRef<str>]) {
-        let place =
-            |model: &Arc<Registered>| names.iter().position(|name| name.as_ref() == model.name).unwrap_or(usize::MAX);
-        self.inner.models.write().unwrap_or_else(PoisonError::into_inner).sort_by_key(place);
-    }
-
-    fn retire(&self, runtime: &Handle, key: &str, drain: Duration) -> Result<Draining> {
+    fn retire(&self, runtime: &Handle, key: &str, name: &str, drain: Duration) -> Result<Draining> {
         let removal = self.pool()?.retire(runtime, key, drain)?;
         // A backend that has gone knows nothing any more.
         let (inner, key) = (Arc::downgrade(&self.inner), key.to_owned());
@@ -119,7 +151,7 @@ impl LocalBackend {
             }
             in_time
         });
-        Ok(Draining(Some(task)))
+        Ok(Draining { name: name.to_owned(), task })
     }
 
     fn pool(&self) -> Result<&EnginePool> {
@@ -131,32 +163,6 @@ impl LocalBackend {
             }
             .into()),
         }
-    }
-}
-
-/// A model that is registered, and takes no place yet.
-struct Unplaced<'a> {
-    backend: &'a LocalBackend,
-    runtime: Handle,
-    key: Option<String>,
-}
-
-impl Drop for Unplaced<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            // Nobody waits for it, and its key is no other's.
-            let _ = self.backend.retire(&self.runtime, &key, Duration::ZERO);
-        }
-    }
-}
-
-/// Has no other model one of these names?
-fn free(models: &[Arc<Registered>], name: &String, aliases: &[String]) -> Result<()> {
-    let others = models.iter().filter(|model| model.name != *name);
-    let known: Vec<&String> = others.flat_map(|other| std::iter::once(&other.name).chain(&other.aliases)).collect();
-    match std::iter::once(name).chain(aliases).find(|name| known.contains(name)) {
-        Some(name) => Err(Error::DuplicateModel { name: name.clone() }),
-        None => Ok(()),
     }
 }
 

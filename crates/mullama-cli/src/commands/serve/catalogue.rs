@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mullama::config::Loaded;
-use mullama::{AppState, AsyncError, ConfigWatcher, Draining, LocalBackend, ModelChange};
+use mullama::{AppState, AsyncError, ConfigWatcher, Draining, LocalBackend, Place, Prepared};
 use tokio::sync::Mutex;
 
 use super::models::{self, Planned};
@@ -36,8 +36,9 @@ impl Catalogue {
         Self { backend, watcher, state, warmup: config.engine.warmup, drain, current: Mutex::new(current) }
     }
 
-    /// Makes the models those of the configuration: what is new is added, what is other than it was is loaded first and then
-    /// put in its place, what is gone is drained. Whatever fails stays as it was, until this is called again.
+    /// Makes the models those of the configuration. What is new or other than it was is loaded first; then all change places at
+    /// once, and what is gone is drained. Where one fails, what was in its place stays, and what is gone too if nothing was in
+    /// its place, until this is called again.
     pub(super) async fn follow(&self) {
         let mut current = self.current.lock().await;
         // The last one counts, whichever was the reason to look.
@@ -51,65 +52,98 @@ impl Catalogue {
             // The runtime is ending.
             Err(_) => return,
         };
-        let names: Vec<String> = wanted.iter().map(|new| new.name().to_owned()).collect();
-        let mut late = Vec::new();
-        for new in wanted.into_iter().filter(|new| !current.contains(new)).collect::<Vec<_>>() {
-            match self.put(&new, &mut current).await {
-                // Of one that is about to go.
-                Err(Error::Async(AsyncError::DuplicateModel { .. } | AsyncError::NoMemory { .. })) => late.push(new),
-                Err(error) => tell(&error, new.name()),
-                Ok(()) => {}
-            }
+        if *current == wanted {
+            return;
         }
-        for old in current.extract_if(.., |old| !names.iter().any(|name| name == old.name())).collect::<Vec<_>>() {
-            match self.backend.remove(old.name(), self.drain) {
-                Ok(draining) => {
-                    tracing::info!(model = old.name(), "a model is removed");
-                    follow_to_its_end(draining, old.name());
+        // Those of the old ones that have no place yet.
+        let mut left = current.clone();
+        let mut table: Vec<(Planned, Place)> = Vec::with_capacity(wanted.len());
+        let (mut crowded, mut failed) = (Vec::new(), false);
+        for (at, new) in wanted.iter().enumerate() {
+            if let Some(same) = same(new, &left, &wanted) {
+                table.push((new.clone(), kept(&left.swap_remove(same))));
+                continue;
+            }
+            let before = left.iter().position(|old| old.name() == new.name());
+            match self.prepare(new, before.is_some()).await {
+                Ok(prepared) => {
+                    before.map(|before| left.swap_remove(before));
+                    table.push((new.clone(), Place::New(prepared)));
                 }
-                Err(error) => tell(&error.into(), old.name()),
+                Err(error) => match before {
+                    Some(before) => {
+                        tell(&error, new.name(), "a model cannot be changed; it stays as it was");
+                        let old = left.swap_remove(before);
+                        table.push((old.clone().called(new.names.clone()), kept(&old)));
+                    }
+                    // There is room when others have gone.
+                    None if matches!(error, Error::Async(AsyncError::NoMemory { .. })) => crowded.push(at),
+                    None => {
+                        tell(&error, new.name(), "a model cannot be added");
+                        failed = true;
+                    }
+                },
             }
         }
-        for new in late {
-            if let Err(error) = self.put(&new, &mut current).await {
-                tell(&error, new.name());
+        if failed {
+            // Half of a change is none: others may be called by the names of what is gone.
+            let taken = |name: &String| table.iter().any(|(new, _)| new.names.contains(name));
+            left.retain(|old| !old.names.iter().any(taken));
+            table.extend(left.into_iter().map(|old| (old.clone(), kept(&old))));
+        }
+        self.arrange(table, &mut current);
+        for at in crowded {
+            let Some(new) = wanted.get(at) else { continue };
+            match self.prepare(new, false).await {
+                Ok(prepared) => {
+                    let mut table: Vec<_> = current.iter().map(|old| (old.clone(), kept(old))).collect();
+                    table.insert(at.min(table.len()), (new.clone(), Place::New(prepared)));
+                    self.arrange(table, &mut current);
+                }
+                Err(error) => tell(&error, new.name(), "a model cannot be added"),
             }
         }
-        self.backend.sort(&names);
     }
 
-    async fn put(&self, new: &Planned, current: &mut Vec<Planned>) -> Result<()> {
-        let known = current.iter_mut().find(|old| old.name() == new.name());
-        let change = ModelChange {
-            name: new.name().to_owned(),
-            aliases: new.aliases().cloned().collect(),
-            source: new.source()?,
-            params: new.engine(),
-            // In the place of another it is loaded first, so that nobody waits for it.
-            load: self.warmup || known.is_some(),
-            drain: self.drain,
-        };
-        let draining = self.backend.put(change).await?;
-        // What was known of the name may be another model's.
-        self.state.forget_fingerprints();
-        match known {
-            Some(old) => {
-                tracing::info!(model = new.name(), "a model was put in the place of another");
-                *old = new.clone();
+    async fn prepare(&self, new: &Planned, has_place: bool) -> Result<Prepared> {
+        // In the place of another it is loaded first, so that nobody waits for it.
+        Ok(self.backend.prepare(new.name(), new.source()?, new.engine(), self.warmup || has_place).await?)
+    }
+
+    fn arrange(&self, table: Vec<(Planned, Place)>, current: &mut Vec<Planned>) {
+        let planned: Vec<Planned> = table.iter().map(|(planned, _)| planned.clone()).collect();
+        let is_new = |(_, place): &&(Planned, Place)| matches!(place, Place::New(_));
+        let added: Vec<String> = table.iter().filter(is_new).map(|(new, _)| new.name().to_owned()).collect();
+        let places = table.into_iter().map(|(planned, place)| (planned.names, place)).collect();
+        match self.backend.arrange(places, self.drain) {
+            Ok(gone) => {
+                // What was known of the names may be another model's.
+                self.state.forget_fingerprints();
+                let models: Vec<&str> = planned.iter().map(Planned::name).collect();
+                tracing::info!(?models, new = ?added, "the models are others now");
+                *current = planned;
+                gone.into_iter().for_each(follow_to_its_end);
             }
-            None => {
-                tracing::info!(model = new.name(), "a model was added");
-                current.push(new.clone());
-            }
+            Err(error) => tracing::error!(error = %Error::from(error).chain(), "the models stay as they are"),
         }
-        follow_to_its_end(draining, new.name());
-        Ok(())
     }
 }
 
+/// Which of the old ones is the new one, perhaps under other names: that of its own name, or one that is not wanted as it is.
+fn same(new: &Planned, left: &[Planned], wanted: &[Planned]) -> Option<usize> {
+    let same = |old: &Planned| old.is_loaded_as(new);
+    let wanted = |old: &Planned| wanted.iter().any(|new| new.name() == old.name() && new.is_loaded_as(old));
+    let by_name = left.iter().position(|old| same(old) && old.name() == new.name());
+    by_name.or_else(|| left.iter().position(|old| same(old) && !wanted(old)))
+}
+
+fn kept(old: &Planned) -> Place {
+    Place::Kept(old.name().to_owned())
+}
+
 /// Nothing waits for the last answers of a model that is gone, but how they end is told.
-fn follow_to_its_end(draining: Draining, model: &str) {
-    let model = model.to_owned();
+fn follow_to_its_end(draining: Draining) {
+    let model = draining.name().to_owned();
     drop(tokio::spawn(async move {
         if let Ok(false) = draining.ended().await {
             tracing::warn!(model, "answers of a model that was taken away had to be cut");
@@ -121,6 +155,6 @@ fn plan(loaded: &Loaded) -> Result<Vec<Planned>> {
     models::planned(loaded, &models::chosen(loaded.config())?)
 }
 
-fn tell(error: &Error, model: &str) {
-    tracing::error!(model, error = %error.chain(), "a model cannot be changed; it stays as it was");
+fn tell(error: &Error, model: &str, what: &str) {
+    tracing::error!(model, error = %error.chain(), "{what}");
 }

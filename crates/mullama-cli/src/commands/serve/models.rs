@@ -8,7 +8,7 @@ use mullama::config::Loaded;
 use mullama::{ConfigError, LocalBackend, ModelConfig, ModelSource as AsyncSource, MullamaConfig};
 use mullama_core::{EngineParams, ModelParams};
 
-use super::settings::shared_capacity;
+use super::settings::divide;
 use crate::cli::serve::Serve;
 use crate::error::{Error, Result};
 use crate::load::ModelSource;
@@ -91,6 +91,16 @@ impl Planned {
         self.names.iter().skip(1)
     }
 
+    /// The same under other names.
+    pub(super) fn called(self, names: Vec<String>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// Is it the same but for its names?
+    pub(super) fn is_loaded_as(&self, other: &Self) -> bool {
+        (&self.source, &self.load, &self.engine) == (&other.source, &other.load, &other.engine)
+    }
+
     /// Where it is, and how it is loaded.
     pub(super) fn source(&self) -> Result<AsyncSource> {
         let source = match &self.source {
@@ -111,7 +121,7 @@ pub(super) fn planned(loaded: &Loaded, served: &[Served]) -> Result<Vec<Planned>
         let load = served.model.params().map_err(|error| unreadable(error, &served.model))?;
         load.validate()?;
         let mut engine = loaded.config().engine_params(&served.model);
-        engine.kv_capacity = shared_capacity(loaded).unwrap_or(engine.kv_capacity);
+        divide(loaded, &mut engine)?;
         engine.validate()?;
         Ok(Planned { names: served.names.clone(), source: served.source.clone(), load, engine })
     };

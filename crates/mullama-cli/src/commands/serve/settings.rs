@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use mullama::config::{Fault, Loaded, Loader, Origin, Problem};
 use mullama::{MullamaConfig, ServeConfig, WebConfig};
-use mullama_core::KvLayout;
+use mullama_core::{EngineParams, KvLayout};
 
 use super::flags::{self, CTX_SIZE};
 use super::models;
@@ -13,29 +13,32 @@ use crate::cli::serve::Serve;
 use crate::error::{Error, Result};
 use crate::terminal::Ui;
 
-/// All layers, with what the flags about the context mean together: as with llama.cpp, with `--parallel` it is divided.
+/// All layers. Conversions are no server's.
 pub(super) fn loader(args: &Serve, ui: &Ui) -> Result<Loader> {
-    let loader = flags::loader(args, ui)?;
-    let (Some(asked), Some(sequences)) = (args.with.context.size.ctx_size, args.engine.parallel) else {
-        return Ok(loader);
-    };
-    let layout = loader.load()?.config().engine.kv_layout;
-    if layout == KvLayout::Unified || asked == 0 {
-        return Ok(loader);
-    }
-    if asked < sequences {
-        let problem = format!("--ctx-size is {asked}, but must be at least --parallel, {sequences}");
-        return Err(Error::usage(problem, "with --parallel it is what all requests have together"));
-    }
-    Ok(loader.flag("context.n_ctx", asked / sequences, CTX_SIZE))
+    Ok(flags::loader(args, ui)?.only(SECTIONS))
 }
 
-/// Where all share one memory, `--ctx-size` is how large it is.
-pub(super) fn shared_capacity(loaded: &Loaded) -> Option<u32> {
-    let (context, engine) = (&loaded.config().context, &loaded.config().engine);
-    let asked = loaded.origin("context.n_ctx").is_flag();
-    let shared = engine.kv_layout == KvLayout::Unified && engine.kv_capacity == 0;
-    (asked && shared).then_some(context.n_ctx)
+/// What the flags about the context mean together, in tokens: how long one request's is, and how many there are in all where
+/// all share them. As with llama.cpp, `--ctx-size` is divided where `--parallel` is given, and is for all where they share.
+pub(super) fn divide(loaded: &Loaded, engine: &mut EngineParams) -> Result<()> {
+    let (context, sequences) = (&loaded.config().context, engine.sequences);
+    let is_flag = |path: &str| loaded.origin(path).is_flag();
+    let asked = context.n_ctx;
+    if asked == 0 || !is_flag("context.n_ctx") {
+        return Ok(());
+    }
+    if engine.kv_layout == KvLayout::Unified {
+        if engine.kv_capacity == 0 {
+            engine.kv_capacity = asked;
+        }
+    } else if is_flag("engine.sequences") {
+        if asked < sequences {
+            let problem = format!("{CTX_SIZE} is {asked}, but must be at least --parallel, {sequences}");
+            return Err(Error::usage(problem, "with --parallel it is what all requests have together"));
+        }
+        engine.context.length = asked / sequences;
+    }
+    Ok(())
 }
 
 /// How requests are answered. With the embedded model alone the temperature is 0 unless somebody says otherwise.
@@ -61,13 +64,16 @@ pub(super) fn asks_for_keys(config: &MullamaConfig) -> bool {
 
 /// Where to listen.
 pub(super) fn address(server: &ServeConfig) -> Result<SocketAddr> {
-    let host = server.host.trim().trim_start_matches('[').trim_end_matches(']');
-    let unknown = |why: &str| {
-        let problem = format!("--host is {}, but must be one address or name of this machine: {why}", server.host);
+    resolved(server).map_err(|reason| {
+        let problem = format!("--host is {}, but must be one address or name of this machine: {reason}", server.host);
         Error::usage(problem, "127.0.0.1 is this machine alone, 0.0.0.0 all")
-    };
-    let mut found = (host, server.port).to_socket_addrs().map_err(|error| unknown(&error.to_string()))?;
-    found.next().ok_or_else(|| unknown("it has no address"))
+    })
+}
+
+fn resolved(server: &ServeConfig) -> std::result::Result<SocketAddr, String> {
+    let host = server.host.trim().trim_start_matches('[').trim_end_matches(']');
+    let mut found = (host, server.port).to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "it has no address".to_owned())
 }
 
 /// Where the server listens, once it does.
@@ -96,11 +102,10 @@ pub(super) fn dry_run(bound: Bound) -> impl Fn(&Loaded, &Loaded) -> Result<(), V
         let place = |server: &ServeConfig| (server.host.clone(), server.port);
         if place(&before.server) != place(&after.server)
             && place(started) != place(&after.server)
-            && let Err(reason) = can_listen(&after.server, bound.get().copied())
+            && let Err(problem) = can_listen(&after.server, bound.get().copied())
         {
-            let expected = format!("a port that can be listened on: {reason}");
-            let fault = Fault::Value { value: after.server.port.to_string(), expected };
-            problems.push(of_field("server.port", fault));
+            let (path, value, expected) = problem;
+            problems.push(of_field(path, Fault::Value { value, expected }));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
@@ -110,13 +115,21 @@ fn is_local(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Could a server listen there? A port that this one has is free once it has ended.
-fn can_listen(server: &ServeConfig, ours: Option<SocketAddr>) -> std::result::Result<(), String> {
-    let address = address(server).map_err(|error| error.chain())?;
+/// Could a server listen there? A port that this one has is free once it has ended. Otherwise the field, its value, and what
+/// it should be.
+fn can_listen(
+    server: &ServeConfig,
+    ours: Option<SocketAddr>,
+) -> std::result::Result<(), (&'static str, String, String)> {
+    let address = resolved(server).map_err(|reason| {
+        ("server.host", server.host.clone(), format!("one address or name of this machine: {reason}"))
+    })?;
     if ours.is_some_and(|ours| ours.port() == address.port()) {
         return Ok(());
     }
-    TcpListener::bind(address).map(drop).map_err(|error| error.to_string())
+    TcpListener::bind(address).map(drop).map_err(|error| {
+        ("server.port", address.port().to_string(), format!("a port that can be listened on: {error}"))
+    })
 }
 
 /// What the flags of llama.cpp ask for that cannot be done is no silent wish.
@@ -134,3 +147,7 @@ pub(super) fn check(args: &Serve) -> Result<()> {
     }
     Ok(())
 }
+
+/// What a server takes of the configuration.
+const SECTIONS: &[&str] =
+    &["model", "models", "context", "generation", "sampling", "engine", "server", "performance", "logging"];

@@ -24,9 +24,12 @@ fn loaded(flags: &[&str]) -> Result<Loaded> {
 }
 
 fn engine_params(flags: &[&str]) -> Result<EngineParams> {
-    let loaded = loaded(flags)?;
+    engine_of(&loaded(flags)?)
+}
+
+fn engine_of(loaded: &Loaded) -> Result<EngineParams> {
     let mut params = loaded.config().engine_params(&loaded.config().model);
-    params.kv_capacity = shared_capacity(&loaded).unwrap_or(params.kv_capacity);
+    divide(loaded, &mut params)?;
     Ok(params)
 }
 
@@ -48,6 +51,12 @@ fn the_context_is_divided_among_parallel_requests() {
     assert_eq!(length(&["--parallel", "2"]), (0, 2, 0));
     assert_eq!(length(&["-c", "4096", "--parallel", "2", "--kv-layout", "unified"]), (4_096, 2, 4_096));
     assert!(engine_params(&["-c", "3", "--parallel", "4"]).is_err());
+    // The layout of the configuration in force counts, whatever it was at the start.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml");
+    std::fs::write(&file, "engine.kv_layout = 'unified'").unwrap();
+    let of_file = ["--config", file.to_str().unwrap(), "-c", "4096", "--parallel", "2"];
+    assert_eq!(length(&of_file), (4_096, 2, 4_096));
     assert!(engine_params(&["--queue", "0"]).is_err());
 }
 
@@ -70,7 +79,7 @@ fn every_flag_reaches_its_field() {
     let flags: Vec<&str> = line.split_whitespace().collect();
     let loaded = loaded(&flags).unwrap();
     let (given, left): (Vec<_>, Vec<_>) = loaded.entries().into_iter().partition(|entry| entry.origin.is_flag());
-    // What has no flag: the rest is set by files and the environment only. Conversions are no server's.
+    // What has no flag: the rest is set by files and the environment only. Conversions are no server's business.
     let left = left.iter().map(|entry| entry.path.as_str()).filter(|path| !path.starts_with("conversion."));
     let left: Vec<_> = left.collect();
     let without = [
@@ -121,13 +130,14 @@ fn flags_go_over_the_file() {
     let plain = of(&[]);
     let config = plain.config();
     assert_eq!((config.context.n_ctx, config.engine.sequences, config.server.port), (1_024, 2, 1));
-    assert_eq!((config.model.mlock, config.models.len(), shared_capacity(&plain)), (true, 1, None));
+    assert_eq!((config.model.mlock, config.models.len()), (true, 1));
+    assert_eq!(engine_of(&plain).unwrap().kv_capacity, 0);
     let flags = of(&["--port", "9", "-c", "512", "--seed", "-1", "--gpu-layers", "0", "/dev/zero"]);
     let config = flags.config();
     assert_eq!((config.server.port, config.server.threads), (9, 3));
     assert_eq!((config.sampling.seed, config.sampling.top_k), (None, 7));
     assert_eq!((config.model.path.as_str(), config.model.gpu_layers, config.models.len()), ("/dev/zero", 0, 0));
-    assert_eq!(shared_capacity(&flags), Some(512));
+    assert_eq!(engine_of(&flags).unwrap().kv_capacity, 512);
     assert_eq!(of(&["--gpu-layers", "4"]).config().models[0].gpu_layers, 4);
 }
 
