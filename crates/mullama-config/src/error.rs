@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration: all of it, each with its place.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -165,10 +166,12 @@ impl Problem {
     }
 
     /// How whoever has written it calls the field.
-    fn subject(&self) -> &str {
+    fn subject(&self) -> Cow<'_, str> {
         match &self.origin {
-            Origin::Environment { name } | Origin::Flag { name } => name,
-            Origin::Default | Origin::File { .. } | Origin::Runtime | Origin::Code => &self.path,
+            // One part of what the variable says.
+            Origin::Environment { name } if self.path.contains('[') => format!("{} ({name})", self.path).into(),
+            Origin::Environment { name } | Origin::Flag { name } => name.into(),
+            Origin::Default | Origin::File { .. } | Origin::Runtime | Origin::Code => (&self.path).into(),
         }
     }
 }
@@ -185,7 +188,10 @@ impl fmt::Display for Problem {
         }
         let subject = self.subject();
         match &self.fault {
-            Fault::Unknown => write!(f, "there is no field `{subject}`"),
+            Fault::Unknown => match subject.split_once(' ') {
+                Some((path, within)) => write!(f, "there is no field `{path}` {within}"),
+                None => write!(f, "there is no field `{subject}`"),
+            },
             Fault::Value { value, expected } => write!(f, "{subject} is {value}, but must be {expected}"),
             Fault::File { file, reason } if subject.is_empty() => {
                 write!(f, "cannot read `{}`: {reason}", file.display())

@@ -85,7 +85,7 @@ struct State {
 pub struct ReloadStats {
     /// Taken.
     pub reloads: u64,
-    /// Refused.
+    /// Refused, or [not put in force](ConfigWatcher::count_failure).
     pub failures: u64,
 }
 
@@ -139,6 +139,11 @@ impl ConfigWatcher {
     /// As [`Loader::load`], and what the dry run says; the old configuration stays.
     pub fn reload(&self) -> Result<bool> {
         self.shared.attempt(true)
+    }
+
+    /// Counts a failure of the program that has taken a configuration and could not do what it says.
+    pub fn count_failure(&self) {
+        self.shared.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often it was read again.
@@ -261,7 +266,15 @@ impl Shared {
         for warning in new.warnings().iter().filter(|warning| !old.warnings().contains(warning)) {
             tracing::warn!("{warning}");
         }
-        for change in &changes {
+        let models = [&old, &new].map(|loaded| loaded.config().models.len());
+        // Of a table that is new or gone, one line.
+        let both = models[0].min(models[1]);
+        for at in both..models[0].max(models[1]) {
+            let what = if models[0] > at { "a model is gone" } else { "a model is new" };
+            tracing::info!(path = format!("models[{at}]"), "{what}");
+        }
+        let in_both = |change: &&Change| number_of_table(&change.path).is_none_or(|at| at < both);
+        for change in changes.iter().filter(in_both) {
             let Change { path, from, to, .. } = change;
             let (from, to) = (from.as_deref().unwrap_or("unset"), to.as_deref().unwrap_or("unset"));
             if change.waits() {
@@ -300,6 +313,11 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The 1 of `models[1].path`.
+fn number_of_table(path: &str) -> Option<usize> {
+    path.strip_prefix("models[")?.split(']').next()?.parse().ok()
 }
 
 fn lost((path, reason): (&Path, &str)) -> Problem {

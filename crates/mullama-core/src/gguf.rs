@@ -62,9 +62,16 @@ impl Gguf {
     ///
     /// # Errors
     ///
-    /// [`GgufError::Io`] if the file cannot be read; `NotGguf`, `Version`, `BigEndian`, `Truncated`, `TooLarge`,
+    /// [`GgufError::Io`] if the file cannot be read, or is a pipe or a device; `NotGguf`, `Version`, `BigEndian`, `Truncated`, `TooLarge`,
     /// `Metadata`, `Alignment` or `Tensor` if the header is not well formed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GgufError> {
+        // A pipe would be waited for until somebody writes into it. Of a folder the system tells.
+        let kind = std::fs::metadata(&path)?.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            let error =
+                std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a pipe or a device, but must be a file");
+            return Err(error.into());
+        }
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         read::read(BufReader::with_capacity(256 << 10, file), length)

@@ -42,6 +42,7 @@ mod names;
 mod notes;
 mod observe;
 mod openapi;
+mod plain;
 mod router;
 mod routes;
 mod running;

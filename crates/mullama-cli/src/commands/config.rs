@@ -6,7 +6,7 @@ use std::io::Write as _;
 use mullama::config::{Entry, Loaded, Loader, schema, template};
 
 use crate::cli::config::{Check, Config, Init, Show, What};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::terminal::{Output, Ui};
 
 pub(crate) fn run(args: &Config, ui: &Ui) -> Result<()> {
@@ -47,6 +47,10 @@ fn check(args: &Check, ui: &Ui) -> Result<()> {
 
 fn init(args: &Init, ui: &Ui) -> Result<()> {
     let Some(path) = &args.file else { return ui.print(&template()) };
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        let problem = format!("`{}` would be read as JSON, which has no comments", path.display());
+        return Err(Error::usage(problem, "give a name that ends in .toml"));
+    }
     let failed = |source| mullama_core::Error::File { action: "write", path: path.clone(), source };
     let mut file = File::create_new(path).map_err(failed)?;
     file.write_all(template().as_bytes()).map_err(failed)?;

@@ -95,6 +95,7 @@ fn a_file_to_begin_with_is_made_once() {
     mullama(&["config", "init", name]).ok();
     mullama(&["config", "check", name]).ok();
     mullama(&["config", "init", name]).fails(3, "cannot write");
+    mullama(&["config", "init", "a.json"]).fails(2, "would be read as JSON");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), mullama(&["config", "init"]).ok());
     let schema: Value = mullama(&["config", "schema"]).json();
     assert_eq!(schema["properties"]["server"]["properties"]["port"]["default"], 8_080);
@@ -339,6 +340,43 @@ fn what_others_can_reach_goes_on_asking_for_keys() {
     assert_eq!((status(&server, "one"), status(&server, "")), (200, 401));
     write(folder.path(), "a.toml", "[server.auth]\napi_keys = ['two']\n");
     until("another key", || status(&server, "two") == 200);
+}
+
+#[test]
+fn keys_are_not_taken_away_by_half_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[server]\nthreads = 2\nauth.api_keys = ['one']\n";
+    let file = write(folder.path(), "a.toml", text);
+    let server = start(&file, &["--quiet"]);
+    write(folder.path(), "a.toml", "[server]\nthreads = 2\n");
+    until("it is refused", || reloads_with(&server, "one")[1] == 1);
+    assert_eq!((status(&server, "one"), status(&server, "")), (200, 401));
+    write(folder.path(), "a.toml", "[server]\nauth.allow_unauthenticated = true\n");
+    until("everybody may come", || status(&server, "") == 200);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_of_keys_that_becomes_a_pipe_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = write(folder.path(), "keys", "one\n");
+    let mut serve = command(&["serve", "--api-key-file", keys.to_str().unwrap(), "--port", "0", "--quiet"]);
+    serve.stdin(Stdio::null()).stderr(Stdio::piped());
+    let server = started(serve);
+    std::fs::remove_file(&keys).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&keys).status().unwrap().success());
+    // The file is looked at once a second.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2_500) {
+        assert_eq!((status(&server, "one"), server.get("/health").0), (200, 200));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(server);
+    for arguments in [["serve", "--api-key-file"], ["serve", "--lora"], ["run", "--lora"]] {
+        let done = mullama(&[&arguments[..], &[keys.to_str().unwrap()], &["x.gguf"]].concat());
+        assert_ne!(done.code, Some(0), "{arguments:?}");
+    }
+    mullama(&["run", keys.to_str().unwrap(), "hi"]).fails(3, "it is a pipe or a device");
 }
 
 #[test]

@@ -37,8 +37,10 @@ pub(crate) fn permissions(loaded: &Loaded) -> Vec<Warning> {
 #[cfg(unix)]
 fn exposed(path: &Path) -> Option<Warning> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    (mode & 0o037 != 0).then(|| Warning::Exposed { path: path.to_owned(), mode })
+    let metadata = fs::metadata(path).ok()?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    // Devices have other reasons.
+    (metadata.is_file() && mode & 0o037 != 0).then(|| Warning::Exposed { path: path.to_owned(), mode })
 }
 
 #[cfg(not(unix))]

@@ -2,7 +2,7 @@
 
 use mullama_config::{Loader, Origin};
 
-use crate::{Files, told};
+use crate::{Files, load, told};
 
 #[test]
 fn everything_that_is_wrong_is_told_with_its_place() {
@@ -100,4 +100,25 @@ fn variables_and_flags_are_called_by_their_names() {
 fn what_only_a_type_can_see_is_told_too() {
     let lines = told("a.toml", "[model]\nkv_overrides = [{ key = 'a', value = { integer = 1 } }]\n");
     assert!(lines.len() == 1 && lines[0].starts_with("a.toml:2: model.kv_overrides[0].value"), "{lines:?}");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_no_json() {
+    let told = told("a.json", "{\"server\": {\"port\": 1},\n \"server\": {\"threads\": 1}}");
+    assert_eq!(told, ["a.json:2:9: duplicate key"]);
+    assert_eq!(load("a.json", "\u{feff}{\"server\": {\"port\": 1}}").unwrap().config().server.port, 1);
+}
+
+#[test]
+fn what_is_in_a_variable_is_named_within_it() {
+    let variables = [("MULLAMA_MODELS", "[{ path = '/dev/null', bogus = 1 }]"), ("MULLAMA_SERVER__PORT", "x")];
+    let error = Loader::new().environment(variables).load().unwrap_err();
+    let told: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "MULLAMA_SERVER__PORT is \"x\", but must be a whole number, 0..=65,535",
+            "there is no field `models[0].bogus` (MULLAMA_MODELS)"
+        ]
+    );
 }

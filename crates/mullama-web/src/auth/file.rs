@@ -1,16 +1,15 @@
 //! A file of keys, read anew when it changes.
 
-use std::fs::{self, File, Metadata};
-use std::io::{Error as IoError, ErrorKind, Read as _};
+use std::fs::{self, Metadata};
+use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use zeroize::Zeroizing;
-
 use super::{Digest, digest};
 use crate::failure::{Error, Result};
+use crate::plain;
 
 /// A file with one key a line.
 pub(super) struct KeyFile {
@@ -135,22 +134,13 @@ pub(super) fn check(path: &Path) -> Result<()> {
 }
 
 fn read(path: &Path) -> std::io::Result<(Vec<Digest>, Stamp)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let stamp = Stamp::of(&metadata);
-    // Room for all of it: what a text leaves behind when it grows nobody overwrites.
-    let room = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or(0) + 1;
-    let mut text = Zeroizing::new(String::with_capacity(room));
-    let length = file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if length as u64 > MAX_BYTES {
-        return Err(IoError::new(ErrorKind::InvalidData, format!("it has more than {MAX_BYTES} bytes")));
-    }
+    let (bytes, metadata) = plain::read(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| IoError::new(ErrorKind::InvalidData, error))?;
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok((keys.map(digest).collect(), stamp))
+    Ok((keys.map(digest).collect(), Stamp::of(&metadata)))
 }
 
 const LOOK_MS: u64 = 1_000;
 /// File systems tell times in steps of up to 2 seconds.
 const SETTLED: Duration = Duration::from_secs(2);
-const MAX_BYTES: u64 = 1 << 20;

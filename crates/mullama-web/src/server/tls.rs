@@ -129,7 +129,10 @@ impl Files {
     }
 
     fn read(&self) -> Result<[Vec<u8>; 2]> {
-        let read = |path: &PathBuf| std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source });
+        let read = |path: &PathBuf| match crate::plain::read(path) {
+            Ok((mut bytes, _)) => Ok(std::mem::take(&mut *bytes)),
+            Err(source) => Err(Error::File { path: path.clone(), source }),
+        };
         Ok([read(&self.certificate)?, read(&self.key)?])
     }
 

@@ -46,7 +46,7 @@ impl Catalogue {
         let wanted = match tokio::task::spawn_blocking(move || plan(&loaded)).await {
             Ok(Ok(wanted)) => wanted,
             Ok(Err(error)) => {
-                tracing::error!(error = %error.chain(), "the models stay as they are");
+                self.tell(&error, None, "the models stay as they are");
                 return;
             }
             // The runtime is ending.
@@ -72,14 +72,14 @@ impl Catalogue {
                 }
                 Err(error) => match before {
                     Some(before) => {
-                        tell(&error, new.name(), "a model cannot be changed; it stays as it was");
+                        self.tell(&error, Some(new), "a model cannot be changed; it stays as it was");
                         let old = left.swap_remove(before);
                         table.push((old.clone().called(new.names.clone()), kept(&old)));
                     }
                     // There is room when others have gone.
                     None if matches!(error, Error::Async(AsyncError::NoMemory { .. })) => crowded.push(at),
                     None => {
-                        tell(&error, new.name(), "a model cannot be added");
+                        self.tell(&error, Some(new), "a model cannot be added");
                         failed = true;
                     }
                 },
@@ -100,7 +100,7 @@ impl Catalogue {
                     table.insert(at.min(table.len()), (new.clone(), Place::New(prepared)));
                     self.arrange(table, &mut current);
                 }
-                Err(error) => tell(&error, new.name(), "a model cannot be added"),
+                Err(error) => self.tell(&error, Some(new), "a model cannot be added"),
             }
         }
     }
@@ -124,8 +124,14 @@ impl Catalogue {
                 *current = planned;
                 gone.into_iter().for_each(follow_to_its_end);
             }
-            Err(error) => tracing::error!(error = %Error::from(error).chain(), "the models stay as they are"),
+            Err(error) => self.tell(&error.into(), None, "the models stay as they are"),
         }
+    }
+
+    /// What was taken and could not be done is a failure, too.
+    fn tell(&self, error: &Error, model: Option<&Planned>, what: &str) {
+        tracing::error!(model = model.map(Planned::name), error = %error.chain(), "{what}");
+        self.watcher.count_failure();
     }
 }
 
@@ -153,8 +159,4 @@ fn follow_to_its_end(draining: Draining) {
 
 fn plan(loaded: &Loaded) -> Result<Vec<Planned>> {
     models::planned(loaded, &models::chosen(loaded.config())?)
-}
-
-fn tell(error: &Error, model: &str, what: &str) {
-    tracing::error!(model, error = %error.chain(), "{what}");
 }

@@ -69,6 +69,11 @@ pub(super) fn chosen(config: &MullamaConfig) -> Result<Vec<Served>> {
     Ok(served)
 }
 
+/// Can it be one of those that are served? Reads its header.
+pub(super) fn look_at(model: &ModelConfig) -> Result<()> {
+    purpose(&source(model)).map(drop)
+}
+
 fn source(model: &ModelConfig) -> ModelSource {
     if model.path.is_empty() { ModelSource::Embedded } else { ModelSource::File(PathBuf::from(&model.path)) }
 }

@@ -89,14 +89,27 @@ pub(super) fn dry_run(bound: Bound) -> impl Fn(&Loaded, &Loaded) -> Result<(), V
         let of_field = |path: &str, fault| Problem::new(path, new.origin(path), fault);
         let mut problems = Vec::new();
         let (before, after) = (old.config(), new.config());
-        if (&before.model, &before.models) != (&after.model, &after.models)
-            && let Err(error) = models::chosen(after)
-        {
-            problems.push(of_field("models", Fault::Form { reason: error.chain() }));
+        if (&before.model, &before.models) != (&after.model, &after.models) {
+            let tables = (0..after.models.len()).map(|at| format!("models[{at}]"));
+            let named = std::iter::once("model".to_owned()).chain(tables);
+            let all = named.zip(std::iter::once(&after.model).chain(&after.models));
+            for (table, model) in all.filter(|(_, model)| !model.path.is_empty()) {
+                if let Err(error) = models::look_at(model) {
+                    problems.push(of_field(&format!("{table}.path"), Fault::Form { reason: error.chain() }));
+                }
+            }
+            if problems.is_empty()
+                && let Err(error) = models::chosen(after)
+            {
+                problems.push(of_field("models", Fault::Form { reason: error.chain() }));
+            }
         }
-        let open = started.auth.allow_unauthenticated || bound.get().is_none_or(|bound| is_local(*bound));
-        if !open && !asks_for_keys(after) {
-            let expected = "set: others can reach the address that this server listens on".to_owned();
+        let reachable = !started.auth.allow_unauthenticated && bound.get().is_some_and(|bound| !is_local(*bound));
+        let expected = if reachable { "others can reach the address that this server listens on" } else { OPENS };
+        // Half of a file may well be whole by itself.
+        let opens = reachable || (asks_for_keys(before) && !after.server.auth.allow_unauthenticated);
+        if opens && !asks_for_keys(after) {
+            let expected = format!("set: {expected}");
             problems.push(of_field("server.auth.api_keys", Fault::Value { value: "empty".to_owned(), expected }));
         }
         let place = |server: &ServeConfig| (server.host.clone(), server.port);
@@ -151,3 +164,5 @@ pub(super) fn check(args: &Serve) -> Result<()> {
 /// What a server takes of the configuration.
 const SECTIONS: &[&str] =
     &["model", "models", "context", "generation", "sampling", "engine", "server", "performance", "logging"];
+/// What it takes to let everybody in.
+const OPENS: &str = "keys are not taken away while it runs, unless allow_unauthenticated says that everybody may come";
