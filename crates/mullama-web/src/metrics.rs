@@ -137,7 +137,7 @@ fn server(text: &mut Text, state: &AppState) {
             ("mullama_config_reloads_total", "Times that the configuration was read again and taken.", reloads.taken),
             (
                 "mullama_config_reload_failures_total",
-                "Times that it was refused, and the old one stayed.",
+                "Times that it was refused, or could not be put in force, and the old one stayed.",
                 reloads.refused,
             ),
         ];
