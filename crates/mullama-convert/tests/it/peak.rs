@@ -1,4 +1,4 @@
-//! How much memory this process has taken.
+//! How much memory this process has taken, and how much of it and of time an input may take.
 
 /// The most that was resident at any time, in KiB.
 pub(crate) fn kib() -> u64 {
@@ -18,3 +18,5 @@ pub(crate) fn growth<T>(work: impl FnOnce() -> T) -> (T, u64) {
 
 /// What no hostile input may take, in MiB.
 pub(crate) const LIMIT: u64 = 200;
+/// How long hostile input may take: 2 s, and five times that on a machine that has other work to do.
+pub(crate) const SOON: std::time::Duration = std::time::Duration::from_secs(2 * 5);

@@ -111,7 +111,7 @@ async fn a_dropped_stream_lets_go_of_its_input() {
         .unwrap();
     assert!(output.next().await.unwrap().is_ok());
     drop(output);
-    tokio::time::timeout(Duration::from_secs(2), gone).await.expect("the input is dropped").unwrap();
+    tokio::time::timeout(crate::peak::SOON, gone).await.expect("the input is dropped").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
