@@ -10,6 +10,7 @@ mod units;
 
 use symphonia::core::errors::Error as MediaError;
 use symphonia::core::formats::FormatReader;
+use symphonia::core::packet::Packet;
 
 pub(crate) use self::aac::RATES as AAC_RATES;
 pub(crate) use self::codec::Codec;
@@ -20,6 +21,7 @@ use super::pcm::{Samples, Spec};
 use super::report::{AudioInfo, AudioWarning};
 use crate::config::Damaged;
 use crate::error::{Error, Result};
+use crate::job;
 
 /// Reads one track of a file, block after block.
 pub(crate) struct Decoder {
@@ -143,7 +145,7 @@ impl Decoder {
     /// Decodes packets until one gives samples. `false` at the end.
     fn decode(&mut self, block: &mut Samples) -> Result<bool> {
         loop {
-            let packet = match self.demuxer.next_packet() {
+            let packet = match self.next_packet()? {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(false),
                 Err(MediaError::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -265,9 +267,22 @@ impl Decoder {
         Ok(())
     }
 
+    /// The demuxer's next packet.
+    fn next_packet(&mut self) -> Result<Packets> {
+        next_packet(self.demuxer.as_mut(), self.facts.container)
+    }
+
     fn corrupt(&self, problem: String) -> Error {
         Error::Corrupt { format: self.facts.codec.name, problem }
     }
+}
+
+/// What a demuxer gives, or says.
+type Packets = std::result::Result<Option<Packet>, MediaError>;
+
+/// The next packet. Demuxers assert of places in the file what hostile ones break.
+fn next_packet(demuxer: &mut dyn FormatReader, container: &'static str) -> Result<Packets> {
+    job::parsed(container, || Ok(demuxer.next_packet()))
 }
 
 impl Health {

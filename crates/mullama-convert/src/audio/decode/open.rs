@@ -109,7 +109,7 @@ impl Decoder {
     fn first_block(&mut self, exact: bool, params: &AudioCodecParameters) -> Result<()> {
         let mut block = if exact { Samples::Int(Vec::new()) } else { Samples::Float(Vec::new()) };
         loop {
-            let packet = match self.demuxer.next_packet() {
+            let packet = match self.next_packet()? {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Err(Error::NoAudioFrames),
                 Err(MediaError::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {

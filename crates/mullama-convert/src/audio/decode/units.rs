@@ -50,7 +50,7 @@ impl Units {
 
     pub(crate) fn next_unit(&mut self) -> Result<Option<Box<[u8]>>> {
         loop {
-            match self.demuxer.next_packet() {
+            match super::next_packet(self.demuxer.as_mut(), "AAC")? {
                 Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet.data)),
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(None),
