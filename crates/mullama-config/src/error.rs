@@ -1,6 +1,5 @@
 //! What can be wrong with a configuration: all of it, each with its place.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -165,13 +164,12 @@ impl Problem {
         self
     }
 
-    /// How whoever has written it calls the field.
-    fn subject(&self) -> Cow<'_, str> {
+    /// How whoever has written it calls the field, and of what variable it is a part.
+    fn subject(&self) -> (&str, String) {
         match &self.origin {
-            // One part of what the variable says.
-            Origin::Environment { name } if self.path.contains('[') => format!("{} ({name})", self.path).into(),
-            Origin::Environment { name } | Origin::Flag { name } => name.into(),
-            Origin::Default | Origin::File { .. } | Origin::Runtime | Origin::Code => (&self.path).into(),
+            Origin::Environment { name } if self.path.contains('[') => (&self.path, format!(" ({name})")),
+            Origin::Environment { name } | Origin::Flag { name } => (name, String::new()),
+            Origin::Default | Origin::File { .. } | Origin::Runtime | Origin::Code => (&self.path, String::new()),
         }
     }
 }
@@ -186,20 +184,17 @@ impl fmt::Display for Problem {
             }
             f.write_str(": ")?;
         }
-        let subject = self.subject();
+        let (subject, within) = self.subject();
         match &self.fault {
-            Fault::Unknown => match subject.split_once(' ') {
-                Some((path, within)) => write!(f, "there is no field `{path}` {within}"),
-                None => write!(f, "there is no field `{subject}`"),
-            },
-            Fault::Value { value, expected } => write!(f, "{subject} is {value}, but must be {expected}"),
+            Fault::Unknown => write!(f, "there is no field `{subject}`{within}"),
+            Fault::Value { value, expected } => write!(f, "{subject}{within} is {value}, but must be {expected}"),
             Fault::File { file, reason } if subject.is_empty() => {
                 write!(f, "cannot read `{}`: {reason}", file.display())
             }
-            Fault::File { file, reason } => write!(f, "{subject}: cannot read `{}`: {reason}", file.display()),
-            Fault::Form { reason } => write!(f, "{subject}: {reason}"),
+            Fault::File { file, reason } => write!(f, "{subject}{within}: cannot read `{}`: {reason}", file.display()),
+            Fault::Form { reason } => write!(f, "{subject}{within}: {reason}"),
             Fault::Syntax { reason, .. } if matches!(self.origin, Origin::File { .. }) => f.write_str(reason),
-            Fault::Syntax { reason, .. } => write!(f, "{subject}: {reason}"),
+            Fault::Syntax { reason, .. } => write!(f, "{subject}{within}: {reason}"),
         }
     }
 }

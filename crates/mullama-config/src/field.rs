@@ -268,6 +268,14 @@ macro_rules! section {
 }
 pub(crate) use section;
 
+/// Lists the fields of a section whose struct is another crate's, all of one class of changes.
+macro_rules! foreign {
+    ($apply:ident: $($name:literal, $kind:expr, $doc:literal;)+) => {
+        &[$( crate::field::Field { name: $name, kind: $kind, apply: crate::field::Apply::$apply, doc: $doc }, )+]
+    };
+}
+pub(crate) use foreign;
+
 pub(crate) const PREFIX: &str = "MULLAMA_";
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The files of a configuration, read once: what is compared is what is loaded.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mullama_core::files;
 use zeroize::Zeroizing;
 
 /// What stands in the files of a loader.
@@ -90,26 +90,9 @@ impl States {
     }
 }
 
-/// Reads a text of a megabyte at most.
-///
-/// # Errors
-/// Those of the system. What is no plain file is refused before it is opened: a pipe waits for its writer and can be read
-/// only once, a device may never end. `/dev/null` is an empty file.
+/// Reads a text of a megabyte at most, from a plain file.
 pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    if path == Path::new("/dev/null") {
-        return Ok(Zeroizing::default());
-    }
-    let length = plain(&fs::metadata(path)?)?;
-    let file = File::open(path)?;
-    // Another one may have come in its place.
-    plain(&file.metadata()?)?;
-    // Room for all of it: what a text leaves behind when it grows nobody overwrites.
-    let room = usize::try_from(length.min(MOST)).unwrap_or(0) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST {
-        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {MOST} bytes")));
-    }
+    let mut bytes = Zeroizing::new(files::read(path, MOST)?);
     let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
         let reason = format!("it is no UTF-8 from byte {} on", error.utf8_error().valid_up_to());
         drop(Zeroizing::new(error.into_bytes()));
@@ -118,38 +101,9 @@ pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text))
 }
 
-/// Its length, if it is a plain file.
-fn plain(metadata: &fs::Metadata) -> io::Result<u64> {
-    let what = match metadata.file_type() {
-        kind if kind.is_file() => return Ok(metadata.len()),
-        kind if kind.is_dir() => "it is a folder",
-        kind => special(kind),
-    };
-    Err(io::Error::new(ErrorKind::InvalidInput, format!("{what}, but must be a file")))
-}
-
-/// What it is where it is neither file nor folder.
-fn special(kind: fs::FileType) -> &'static str {
-    if is_pipe(kind) { PIPE } else { "it is a device" }
-}
-
-/// Is it a pipe or a socket? To open it may wait for ever.
-#[cfg(unix)]
-pub(crate) fn is_pipe(kind: fs::FileType) -> bool {
-    use std::os::unix::fs::FileTypeExt as _;
-    kind.is_fifo() || kind.is_socket()
-}
-
-/// Is it a pipe or a socket? To open it may wait for ever.
-#[cfg(not(unix))]
-pub(crate) fn is_pipe(_kind: fs::FileType) -> bool {
-    false
-}
-
 /// Where a part of the path is no folder, there is no file either.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-pub(crate) const PIPE: &str = "it is a pipe";
 const MOST: u64 = 1 << 20;

@@ -216,8 +216,7 @@ impl Loader {
                 reveal(&mut config, &secrets);
                 let mut loaded = Loaded { config, layers, warnings: Vec::new() };
                 let in_force = self.in_force.as_ref().map(|loaded| &loaded.config);
-                let found = validate::together(&loaded.config, &|path| loaded.origin(path), in_force);
-                problems.extend(found.into_iter().filter(|problem| self.concerns(&problem.path)));
+                problems.extend(validate::together(&loaded.config, &|path| loaded.origin(path), in_force));
                 loaded.warnings = validate::permissions(&loaded);
                 Some(loaded)
             }

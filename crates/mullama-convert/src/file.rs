@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use mullama_core::files;
 use tempfile::NamedTempFile;
 
 use crate::config::Existing;
@@ -12,13 +13,9 @@ use crate::error::{Error, Result};
 
 /// Opens a file for reading and tells how long it is.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
-    // Before it is opened: opening a pipe without a writer would wait for ever.
-    let metadata = fs::metadata(path).map_err(failed("open", path))?;
-    if !metadata.is_file() {
-        return Err(failed("read", path)(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
-    }
-    let file = File::open(path).map_err(failed("open", path))?;
-    Ok((file, metadata.len()))
+    let file = files::open(path).map_err(failed("open", path))?;
+    let length = file.metadata().map_err(failed("open", path))?.len();
+    Ok((file, length))
 }
 
 /// The first bytes of a file, [`HEAD`] at most.

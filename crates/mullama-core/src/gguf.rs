@@ -21,11 +21,8 @@ mod tests;
 mod value;
 mod vocabulary;
 
-use std::{
-    fs::File,
-    io::BufReader,
-    path::{Path, PathBuf},
-};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 
 pub use error::{GgufError, HyperparameterProblem, MetadataProblem, SplitProblem, TensorProblem, VocabularyProblem};
 pub use tensor::{GgufTensor, TensorType};
@@ -65,14 +62,7 @@ impl Gguf {
     /// [`GgufError::Io`] if the file cannot be read, or is a pipe or a device; `NotGguf`, `Version`, `BigEndian`, `Truncated`, `TooLarge`,
     /// `Metadata`, `Alignment` or `Tensor` if the header is not well formed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GgufError> {
-        // A pipe would be waited for until somebody writes into it. Of a folder the system tells.
-        let kind = std::fs::metadata(&path)?.file_type();
-        if !kind.is_file() && !kind.is_dir() {
-            let error =
-                std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a pipe or a device, but must be a file");
-            return Err(error.into());
-        }
-        let file = File::open(path)?;
+        let file = crate::files::open(path)?;
         let length = file.metadata()?.len();
         read::read(BufReader::with_capacity(256 << 10, file), length)
     }

@@ -45,6 +45,7 @@
 //! rest. Load models that you trust.
 
 mod error;
+pub mod files;
 mod media;
 
 pub use error::{Error, ErrorKind, Result};

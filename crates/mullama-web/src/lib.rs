@@ -42,7 +42,6 @@ mod names;
 mod notes;
 mod observe;
 mod openapi;
-mod plain;
 mod router;
 mod routes;
 mod running;

@@ -1,16 +1,11 @@
 //! Conversions: the convert crate's own configuration, whose fields are listed here.
 
-use crate::field::{Apply, Field, Kind, number, whole};
-
-macro_rules! fields {
-    ($($name:literal, $kind:expr, $doc:literal;)+) => {
-        &[$(Field { name: $name, kind: $kind, apply: Apply::Restart, doc: $doc },)+]
-    };
-}
+use crate::field::{Field, Kind, foreign, number, whole};
 
 /// The fields of [`ConversionConfig`](mullama_convert::ConversionConfig), but for the size of pictures, which each conversion
 /// has for itself.
-pub(crate) const CONVERSION: &[Field] = fields! {
+pub(crate) const CONVERSION: &[Field] = foreign! {
+    Restart:
     "existing", Kind::Names(&["keep", "overwrite"]), "A target that is there is an error (`keep`, default), or replaced (`overwrite`).";
     "damaged", Kind::Names(&["refuse", "accept"]), "Damaged input is an error (`refuse`, default), or read as far as it goes (`accept`).";
     "metadata", Kind::Names(&["keep", "strip_location", "strip"]), "Tags, EXIF and XMP: kept (`keep`, default), kept without the place (`strip_location`), or dropped (`strip`).";
@@ -19,7 +14,8 @@ pub(crate) const CONVERSION: &[Field] = fields! {
     "image", Kind::Section(IMAGE), "Pictures.";
 };
 
-const LIMITS: &[Field] = fields! {
+const LIMITS: &[Field] = foreign! {
+    Restart:
     "max_input_bytes", whole(1, MOST), "Bytes of a file or stream. Default 16 GiB.";
     "max_duration_s", whole(1, MOST), "Seconds of sound. Default 172,800, two days.";
     "max_audio_bytes", whole(1, MOST), "Bytes of samples that are held in memory. Default 1 GiB.";
@@ -28,7 +24,8 @@ const LIMITS: &[Field] = fields! {
     "max_metadata_bytes", whole(1, MOST), "Bytes of tags, EXIF, ICC and XMP together. Default 16 MiB.";
 };
 
-const AUDIO: &[Field] = fields! {
+const AUDIO: &[Field] = foreign! {
+    Restart:
     "sample_rate", whole(1_000, 768_000), "Frames per second, in Hz. Unset (default): as the source.";
     "channels", whole(1, 8), "Channels. Unset (default): as the source.";
     "bits", Kind::Names(&["int8", "int16", "int24", "int32", "float32"]), "Bits of a sample in WAV and FLAC. Unset (default): as the source.";
@@ -39,7 +36,8 @@ const AUDIO: &[Field] = fields! {
     "clip", Kind::Names(&["clip", "refuse", "attenuate"]), "Samples beyond full scale: cut off (`clip`, default), an error (`refuse`), or all made quieter (`attenuate`).";
 };
 
-const IMAGE: &[Field] = fields! {
+const IMAGE: &[Field] = foreign! {
+    Restart:
     "quality", whole(1, 100), "Quality of JPEG, and of WebP where `webp` is `lossy`. Unset (default): 90 and 80.";
     "chroma", Kind::Names(&["auto", "full", "half"]), "Colours of JPEG: for each pixel (`full`), for four (`half`), or by the quality (`auto`, default).";
     "webp", Kind::Names(&["auto", "lossy", "lossless"]), "WebP with or without loss; `auto` (default): as the source.";

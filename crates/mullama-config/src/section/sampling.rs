@@ -1,15 +1,10 @@
 //! How tokens are chosen: core's own parameters, whose fields are listed here.
 
-use crate::field::{Apply, Field, Kind, number, whole};
-
-macro_rules! fields {
-    ($($name:literal, $kind:expr, $doc:literal;)+) => {
-        &[$(Field { name: $name, kind: $kind, apply: Apply::NextRequest, doc: $doc },)+]
-    };
-}
+use crate::field::{Field, Kind, foreign, number, whole};
 
 /// The fields of [`SamplingParams`](mullama_core::SamplingParams), but for `grammar`, which each request has for itself.
-pub(crate) const SAMPLING: &[Field] = fields! {
+pub(crate) const SAMPLING: &[Field] = foreign! {
+    NextRequest:
     "seed", whole(0, u32::MAX as i128), "Seed of the random choice. Unset (default): one is drawn for each request.";
     "temperature", number(0.0, 10.0), "Higher is more random; 0 always takes the most likely token. Default 0.8.";
     "dynatemp_range", number(0.0, 10.0), "The temperature moves within +- this range with the entropy. Default 0, off.";
@@ -41,7 +36,8 @@ pub(crate) const SAMPLING: &[Field] = fields! {
     "ignore_eos", Kind::Flag, "Never choose a token that ends the answer. Default false.";
 };
 
-const BIAS: &[Field] = fields! {
+const BIAS: &[Field] = foreign! {
+    NextRequest:
     "token", whole(0, i32::MAX as i128), "The token's number.";
     "bias", number(-100.0, 100.0), "What is added; without it the token is never chosen.";
 };

@@ -1,12 +1,13 @@
 //! The files that a configuration names.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use mullama_core::files::open;
 
 use super::{Found, named};
 use crate::config::MullamaConfig;
 use crate::error::{Problem, Warning};
-use crate::file;
 use crate::load::Loaded;
 
 /// Files that cannot be read. Those of the command line are left to the command, which tells it in its own words.
@@ -18,7 +19,9 @@ pub(super) fn check(config: &MullamaConfig, found: &mut Found<'_>, in_force: Opt
             continue;
         }
         let keys = [API_KEY_FILE, ADMIN_KEY_FILE].contains(&path.as_str());
-        if let Err(reason) = readable(&file).and_then(|()| if keys { taken_as_keys(&file) } else { Ok(()) }) {
+        let readable =
+            if keys { taken_as_keys(&file) } else { open(&file).map(drop).map_err(|error| error.to_string()) };
+        if let Err(reason) = readable {
             found.problems.push(Problem::file(path, origin, file, reason));
         }
     }
@@ -72,18 +75,6 @@ fn all(config: &MullamaConfig) -> Vec<(String, PathBuf)> {
         files.extend(file.iter().map(|file| (path.to_owned(), file.clone())));
     }
     files
-}
-
-/// Pipes are not opened: that would wait for whoever writes into them.
-fn readable(path: &Path) -> Result<(), String> {
-    let kind = fs::metadata(path).map_err(|error| error.to_string())?.file_type();
-    if kind.is_dir() {
-        return Err("it is a folder".to_owned());
-    }
-    if file::is_pipe(kind) {
-        return Err(file::PIPE.to_owned());
-    }
-    File::open(path).map(drop).map_err(|error| error.to_string())
 }
 
 /// As the server reads it.

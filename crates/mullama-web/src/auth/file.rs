@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use mullama_core::files;
+use zeroize::Zeroizing;
+
 use super::{Digest, digest};
 use crate::failure::{Error, Result};
-use crate::plain;
 
 /// A file with one key a line.
 pub(super) struct KeyFile {
@@ -134,13 +136,16 @@ pub(super) fn check(path: &Path) -> Result<()> {
 }
 
 fn read(path: &Path) -> std::io::Result<(Vec<Digest>, Stamp)> {
-    let (bytes, metadata) = plain::read(path)?;
+    // Before it is read: what comes later is then seen as a change.
+    let stamp = Stamp::of(&fs::metadata(path)?);
+    let bytes = Zeroizing::new(files::read(path, MAX_BYTES)?);
     let text = std::str::from_utf8(&bytes).map_err(|error| IoError::new(ErrorKind::InvalidData, error))?;
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok((keys.map(digest).collect(), Stamp::of(&metadata)))
+    Ok((keys.map(digest).collect(), stamp))
 }
 
+const MAX_BYTES: u64 = 1 << 20;
 const LOOK_MS: u64 = 1_000;
 /// File systems tell times in steps of up to 2 seconds.
 const SETTLED: Duration = Duration::from_secs(2);

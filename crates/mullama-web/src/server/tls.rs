@@ -129,9 +129,8 @@ impl Files {
     }
 
     fn read(&self) -> Result<[Vec<u8>; 2]> {
-        let read = |path: &PathBuf| match crate::plain::read(path) {
-            Ok((mut bytes, _)) => Ok(std::mem::take(&mut *bytes)),
-            Err(source) => Err(Error::File { path: path.clone(), source }),
+        let read = |path: &PathBuf| {
+            mullama_core::files::read(path, MAX_BYTES).map_err(|source| Error::File { path: path.clone(), source })
         };
         Ok([read(&self.certificate)?, read(&self.key)?])
     }
@@ -154,5 +153,7 @@ impl Files {
     }
 }
 
+/// Of a certificate with those that vouch for it.
+const MAX_BYTES: u64 = 1 << 20;
 const LOOK: Duration = Duration::from_secs(2);
 const READ_ANYWAY: Duration = Duration::from_secs(60);

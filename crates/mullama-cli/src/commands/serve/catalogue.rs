@@ -119,8 +119,10 @@ impl Catalogue {
             Ok(gone) => {
                 // What was known of the names may be another model's.
                 self.state.forget_fingerprints();
-                let models: Vec<&str> = planned.iter().map(Planned::name).collect();
-                tracing::info!(?models, new = ?added, "the models are others now");
+                if !added.is_empty() || *current != planned {
+                    let models: Vec<&str> = planned.iter().map(Planned::name).collect();
+                    tracing::info!(?models, new = ?added, "the models are others now");
+                }
                 *current = planned;
                 gone.into_iter().for_each(follow_to_its_end);
             }
