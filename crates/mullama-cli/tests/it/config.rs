@@ -376,7 +376,7 @@ fn a_file_of_keys_that_becomes_a_pipe_holds_nobody_up() {
         let done = mullama(&[&arguments[..], &[keys.to_str().unwrap()], &["x.gguf"]].concat());
         assert_ne!(done.code, Some(0), "{arguments:?}");
     }
-    mullama(&["run", keys.to_str().unwrap(), "hi"]).fails(3, "it is a pipe or a device");
+    mullama(&["run", keys.to_str().unwrap(), "hi"]).fails(3, "it is a pipe, but must be a file");
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn files_can_be_read() {
     let lines = told(|config| config.model.path = "/no/such/model.gguf".to_owned());
     assert!(lines[0].starts_with("model.path: cannot read `/no/such/model.gguf`: "), "{lines:?}");
     let lines = told(|config| config.server.auth.api_key_file = Some(std::env::temp_dir()));
-    assert!(lines[0].ends_with(": it is a folder"), "{lines:?}");
+    assert!(lines[0].ends_with(": it is a folder, but must be a file"), "{lines:?}");
 }
 
 #[test]

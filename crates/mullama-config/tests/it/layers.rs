@@ -70,14 +70,16 @@ fn every_value_knows_where_it_comes_from() {
 fn a_list_of_models_is_that_of_one_layer_and_flags_reach_each_of_it() {
     let files = Files::new();
     let system = files.write("s.toml", "[[models]]\npath = '/dev/null'\nname = 'old'\nmlock = true\n");
+    let second = files.write("second.gguf", "");
+    let second = second.to_str().unwrap();
     let file = files.write(
         "f.toml",
-        "[[models]]\npath = '/dev/null'\nname = 'one'\n[[models]]\npath = '/dev/zero'\ngpu_layers = 3\n",
+        &format!("[[models]]\npath = '/dev/null'\nname = 'one'\n[[models]]\npath = '{second}'\ngpu_layers = 3\n"),
     );
     let loaded =
         Loader::new().system_file(system).file(file).model_flag("gpu_layers", 7, "--gpu-layers").load().unwrap();
     let expected = |path: &str, name: &str| ModelConfig::new().path(path).name(name).gpu_layers(7);
-    assert_eq!(loaded.config().models, [expected("/dev/null", "one"), expected("/dev/zero", "")]);
+    assert_eq!(loaded.config().models, [expected("/dev/null", "one"), expected(second, "")]);
     assert_eq!(loaded.config().model, ModelConfig::new().gpu_layers(7));
     assert_eq!(loaded.origin("models[1].gpu_layers"), Origin::Flag { name: "--gpu-layers".to_owned() });
     assert_eq!(loaded.origin("models[0].mlock"), Origin::Default);

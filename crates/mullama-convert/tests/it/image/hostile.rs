@@ -224,5 +224,5 @@ fn long_files_and_pipes_are_not_read() {
     let pipe = folder.path().join("pipe.png");
     super::tools::run("mkfifo", &[&pipe]);
     let error = converter.probe_blocking(&pipe, &ConversionConfig::new()).unwrap_err();
-    assert!(matches!(error, Error::File { action: "read", .. }), "{error}");
+    assert!(matches!(error, Error::File { action: "open", .. }), "{error}");
 }
