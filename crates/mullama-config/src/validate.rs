@@ -61,6 +61,15 @@ impl Found<'_> {
         self.problems.push(if hint.is_empty() { problem } else { problem.hint(hint) });
     }
 
+    /// A field is unset where a file sets another: that one has a line.
+    fn unset(&mut self, path: &str, other: &str, expected: &str) {
+        let origin = match (self.origin)(other) {
+            file @ Origin::File { .. } => file,
+            _ => (self.origin)(path),
+        };
+        self.problems.push(Problem::value(path, origin, "unset", expected));
+    }
+
     /// Is something wrong with this field already?
     fn knows(&self, path: &str) -> bool {
         self.problems.iter().any(|problem| problem.path == path)
@@ -157,8 +166,8 @@ fn server(config: &MullamaConfig, found: &mut Found<'_>) {
         }
     }
     match (&server.tls.certificate, &server.tls.key) {
-        (Some(_), None) => found.wrong("server.tls.key", "unset", "set, as `certificate` is", ""),
-        (None, Some(_)) => found.wrong("server.tls.certificate", "unset", "set, as `key` is", ""),
+        (Some(_), None) => found.unset("server.tls.key", "server.tls.certificate", "set, as `certificate` is"),
+        (None, Some(_)) => found.unset("server.tls.certificate", "server.tls.key", "set, as `key` is"),
         _ => {}
     }
     if server.host.trim().is_empty() || server.host.contains(['/', ',']) {

@@ -4,6 +4,7 @@ mod chunk;
 mod convert;
 mod decode;
 mod encode;
+mod flac;
 #[cfg(fuzzing)]
 #[expect(clippy::missing_panics_doc, reason = "a panic is how a target tells what it found")]
 pub(crate) mod fuzz;

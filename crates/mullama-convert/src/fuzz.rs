@@ -6,7 +6,7 @@ use std::io::Cursor;
 use bytes::Bytes;
 
 pub use crate::audio::fuzz::{
-    adts_units, edit_lists, flac_samples, mp4_units, stream, tags, wave_chunks, wave_samples,
+    adts_units, edit_lists, flac_frames, flac_samples, mp4_units, stream, tags, wave_chunks, wave_samples,
 };
 pub use crate::image::fuzz::{containers, exif, profiles, structure};
 

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::Write as _;
 
+use mullama::ConfigError;
 use mullama::config::{Entry, Loaded, Loader, schema, template};
 
+use super::serve::look;
 use crate::cli::config::{Check, Config, Init, Show, What};
 use crate::error::{Error, Result};
 use crate::terminal::{Output, Ui};
@@ -42,6 +44,10 @@ fn show(args: &Show, ui: &Ui) -> Result<()> {
 fn check(args: &Check, ui: &Ui) -> Result<()> {
     let loaded = Loader::new().file(&args.file).load()?;
     warn(&loaded, ui);
+    let problems = look::at_start(&loaded);
+    if !problems.is_empty() {
+        return Err(ConfigError::Invalid(problems.into()).into());
+    }
     ui.print(&format!("{}: nothing is wrong\n", args.file.display()))
 }
 

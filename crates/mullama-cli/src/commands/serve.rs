@@ -3,6 +3,7 @@
 mod catalogue;
 mod flags;
 mod log;
+pub(crate) mod look;
 mod models;
 mod settings;
 mod signals;
@@ -12,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mullama::config::{Apply, Loaded};
-use mullama::{AppState, AsyncError, ConfigWatcher, InferenceBackend, MullamaConfig, Server, create_router};
+use mullama::{
+    AppState, AsyncError, ConfigError, ConfigWatcher, InferenceBackend, MullamaConfig, Server, create_router,
+};
 use mullama_core::Error as Core;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
@@ -24,18 +27,22 @@ use crate::load::ModelSource;
 use crate::terminal::Ui;
 use catalogue::Catalogue;
 use log::Levels;
+use look::Bound;
 use models::{Does, Served};
-use settings::Bound;
 use signals::{Signals, Told};
 
 pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
     settings::check(args)?;
     let loader = settings::loader(args, ui)?;
     let bound = Bound::default();
-    let watcher = ConfigWatcher::with_dry_run(loader, settings::dry_run(Arc::clone(&bound)))?;
+    let watcher = ConfigWatcher::with_dry_run(loader, look::dry_run(Arc::clone(&bound)))?;
     // From here on changes are seen.
     let mut changes = watcher.subscribe();
     let loaded = changes.borrow_and_update().clone();
+    let problems = look::at_start(&loaded);
+    if !problems.is_empty() {
+        return Err(ConfigError::Invalid(problems.into()).into());
+    }
     let levels = log::install(&loaded.config().logging, ui);
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");

@@ -66,6 +66,35 @@ fn a_file_is_checked() {
 }
 
 #[test]
+fn what_a_server_could_not_start_with_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = write(folder.path(), "none.pem", "none\n");
+    let none = none.to_str().unwrap();
+    let text = format!(
+        "[server]\nport = 0\nhost = 'a b'\n[server.tls]\ncertificate = '{none}'\nkey = '{none}'\n[model]\npath = '{none}'\n"
+    );
+    let file = write(folder.path(), "a.toml", &text);
+    let file = file.to_str().unwrap();
+    for arguments in [&["serve", "--config", file][..], &["config", "check", file]] {
+        let done = mullama(arguments);
+        assert_eq!(done.code, Some(78), "{done:?}");
+        let told: Vec<_> = done.err.lines().filter(|line| line.starts_with("error: ")).collect();
+        let expected = [
+            format!("error: {file}:8: model.path: `{none}` is not a usable GGUF model: not a GGUF file: "),
+            format!("error: {file}:3: server.host is a b, but must be one address or name of this machine: "),
+            format!("error: {file}:5: server.tls.certificate: cannot use the certificate `{none}`: there is no "),
+        ];
+        assert!(told.len() == 3 && told.iter().zip(&expected).all(|(told, begin)| told.starts_with(begin)), "{done:?}");
+    }
+    // What flags say is told of flags.
+    let done = mullama(&["serve", "--config", file, "--host", "a b", none]);
+    assert!(done.code == Some(78) && !done.err.contains("a b") && !done.err.contains("model"), "{done:?}");
+    let alone = write(folder.path(), "b.toml", &format!("[server.tls]\ncertificate = '{none}'\n"));
+    let done = mullama(&["config", "check", alone.to_str().unwrap()]);
+    assert!(done.err.contains("b.toml:2: server.tls.key is unset, but must be set, as `certificate` is"), "{done:?}");
+}
+
+#[test]
 fn values_are_shown_with_their_origins_and_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mullama")).unwrap();
@@ -84,7 +113,8 @@ fn values_are_shown_with_their_origins_and_without_secrets() {
     // What is shown is a configuration.
     let plain = with_user(&["config", "show"], folder.path(), &[]).ok();
     let again = write(folder.path(), "again.toml", &plain);
-    mullama(&["config", "check", again.to_str().unwrap()]).ok();
+    let shown = with_user(&["config", "show", "--config", again.to_str().unwrap()], folder.path(), &[]).ok();
+    assert!(shown.contains("port = 9\n"), "{shown}");
 }
 
 #[test]

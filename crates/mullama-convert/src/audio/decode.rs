@@ -3,6 +3,7 @@
 mod aac;
 mod codec;
 pub(crate) mod edit;
+pub(crate) mod flac;
 mod md5;
 mod open;
 mod opus;

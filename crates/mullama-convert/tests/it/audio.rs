@@ -9,6 +9,7 @@ mod api;
 mod bad;
 mod bombs;
 mod edges;
+mod flac;
 mod memory;
 mod pairs;
 mod read;

@@ -96,6 +96,15 @@ impl ServerConfig {
         }
     }
 
+    /// Reads the certificate and its key, as a server does when it starts. Blocks while the files are read.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Certificate`] name the file; [`Error::InvalidConfig`] where TLS is asked for without the
+    /// feature `tls`.
+    pub fn check_tls(&self) -> Result<()> {
+        super::tls::check(self)
+    }
+
     pub(super) fn shutdown_grace(&self) -> Duration {
         Duration::from_millis(self.shutdown_grace_ms)
     }

@@ -20,8 +20,12 @@ impl Acceptor {
 
 #[expect(clippy::unused_async, reason = "has the form of the one that waits")]
 pub(super) async fn acceptor(config: &ServerConfig) -> Result<Option<Acceptor>> {
+    check(config).map(|()| None)
+}
+
+pub(super) fn check(config: &ServerConfig) -> Result<()> {
     match &config.tls_certificate {
-        None => Ok(None),
+        None => Ok(()),
         Some(path) => Err(Error::config("tls_certificate", path.display(), "unset: the feature `tls` is off")),
     }
 }

@@ -74,6 +74,12 @@ pub(super) async fn acceptor(config: &ServerConfig) -> Result<Option<Acceptor>> 
     Ok(Some(Acceptor { current, _watch: stop.drop_guard() }))
 }
 
+/// Could a server start with these files?
+pub(super) fn check(config: &ServerConfig) -> Result<()> {
+    let (Some(certificate), Some(key)) = (&config.tls_certificate, &config.tls_key) else { return Ok(()) };
+    Watched::open(Files { certificate: certificate.clone(), key: key.clone() }).map(drop)
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,

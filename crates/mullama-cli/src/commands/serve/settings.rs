@@ -1,14 +1,12 @@
 //! The configuration of the server: what the layers say together, and what only a server knows of it.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::{Arc, OnceLock};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 
-use mullama::config::{Fault, Loaded, Loader, Origin, Problem};
+use mullama::config::{Loaded, Loader, Origin};
 use mullama::{MullamaConfig, ServeConfig, WebConfig};
 use mullama_core::{EngineParams, KvLayout};
 
 use super::flags::{self, CTX_SIZE};
-use super::models;
 use crate::cli::serve::Serve;
 use crate::error::{Error, Result};
 use crate::terminal::Ui;
@@ -70,79 +68,11 @@ pub(super) fn address(server: &ServeConfig) -> Result<SocketAddr> {
     })
 }
 
-fn resolved(server: &ServeConfig) -> std::result::Result<SocketAddr, String> {
+/// The address, or why there is none.
+pub(super) fn resolved(server: &ServeConfig) -> std::result::Result<SocketAddr, String> {
     let host = server.host.trim().trim_start_matches('[').trim_end_matches(']');
     let mut found = (host, server.port).to_socket_addrs().map_err(|error| error.to_string())?;
     found.next().ok_or_else(|| "it has no address".to_owned())
-}
-
-/// Where the server listens, once it does.
-pub(super) type Bound = Arc<OnceLock<SocketAddr>>;
-
-/// Looks at a configuration that is to take the place of the old one: models must be such, an address that another program has
-/// is none to start with the next time, and whom the address lets in must still bring a key.
-pub(super) fn dry_run(bound: Bound) -> impl Fn(&Loaded, &Loaded) -> Result<(), Vec<Problem>> + Send + Sync {
-    // What this server was started with.
-    let started: OnceLock<ServeConfig> = OnceLock::new();
-    move |old, new| {
-        let started = started.get_or_init(|| old.config().server.clone());
-        let of_field = |path: &str, fault| Problem::new(path, new.origin(path), fault);
-        let mut problems = Vec::new();
-        let (before, after) = (old.config(), new.config());
-        if (&before.model, &before.models) != (&after.model, &after.models) {
-            let tables = (0..after.models.len()).map(|at| format!("models[{at}]"));
-            let named = std::iter::once("model".to_owned()).chain(tables);
-            let all = named.zip(std::iter::once(&after.model).chain(&after.models));
-            for (table, model) in all.filter(|(_, model)| !model.path.is_empty()) {
-                if let Err(error) = models::look_at(model) {
-                    problems.push(of_field(&format!("{table}.path"), Fault::Form { reason: error.chain() }));
-                }
-            }
-            if problems.is_empty()
-                && let Err(error) = models::chosen(after)
-            {
-                problems.push(of_field("models", Fault::Form { reason: error.chain() }));
-            }
-        }
-        let reachable = !started.auth.allow_unauthenticated && bound.get().is_some_and(|bound| !is_local(*bound));
-        let expected = if reachable { "others can reach the address that this server listens on" } else { OPENS };
-        // Half of a file may well be whole by itself.
-        let opens = reachable || (asks_for_keys(before) && !after.server.auth.allow_unauthenticated);
-        if opens && !asks_for_keys(after) {
-            let expected = format!("set: {expected}");
-            problems.push(of_field("server.auth.api_keys", Fault::Value { value: "empty".to_owned(), expected }));
-        }
-        let place = |server: &ServeConfig| (server.host.clone(), server.port);
-        if place(&before.server) != place(&after.server)
-            && place(started) != place(&after.server)
-            && let Err(problem) = can_listen(&after.server, bound.get().copied())
-        {
-            let (path, value, expected) = problem;
-            problems.push(of_field(path, Fault::Value { value, expected }));
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
-    }
-}
-
-fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
-/// Could a server listen there? A port that this one has is free once it has ended. Otherwise the field, its value, and what
-/// it should be.
-fn can_listen(
-    server: &ServeConfig,
-    ours: Option<SocketAddr>,
-) -> std::result::Result<(), (&'static str, String, String)> {
-    let address = resolved(server).map_err(|reason| {
-        ("server.host", server.host.clone(), format!("one address or name of this machine: {reason}"))
-    })?;
-    if ours.is_some_and(|ours| ours.port() == address.port()) {
-        return Ok(());
-    }
-    TcpListener::bind(address).map(drop).map_err(|error| {
-        ("server.port", address.port().to_string(), format!("a port that can be listened on: {error}"))
-    })
 }
 
 /// What the flags of llama.cpp ask for that cannot be done is no silent wish.
@@ -164,5 +94,3 @@ pub(super) fn check(args: &Serve) -> Result<()> {
 /// What a server takes of the configuration.
 const SECTIONS: &[&str] =
     &["model", "models", "context", "generation", "sampling", "engine", "server", "performance", "logging"];
-/// What it takes to let everybody in.
-const OPENS: &str = "keys are not taken away while it runs, unless allow_unauthenticated says that everybody may come";

@@ -4,7 +4,6 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use md5::{Digest as _, Md5};
-use symphonia::core::codecs::audio::{AudioCodecParameters, VerificationCheck};
 
 use crate::audio::pcm::low_bytes;
 
@@ -39,15 +38,10 @@ struct Hasher {
 }
 
 impl Md5Check {
-    /// `None` if the file carries no checksum.
-    pub(super) fn new(params: &AudioCodecParameters) -> Option<Self> {
-        let (Some(VerificationCheck::Md5(expected)), Some(bits @ 1..=32)) =
-            (params.verification_check, params.bits_per_sample)
-        else {
-            return None;
-        };
+    /// For samples of `bits` (1..=32) bits.
+    pub(super) fn new(expected: [u8; 16], bits: u32) -> Self {
         let hasher = Hasher { bits, md5: Md5::new(), bytes: Vec::new() };
-        Some(Self { expected, state: State::First(hasher) })
+        Self { expected, state: State::First(hasher) }
     }
 
     /// Takes the next samples, the highest bit of each in bit 31.
@@ -55,7 +49,13 @@ impl Md5Check {
         match &mut self.state {
             State::First(hasher) => {
                 hasher.update(samples);
-                self.state = Worker::new(hasher.clone()).map_or_else(State::Here, State::Beside);
+                // On a processor alone a thread would only be in the way.
+                let alone = std::thread::available_parallelism().is_ok_and(|threads| threads.get() == 1);
+                self.state = if alone {
+                    State::Here(hasher.clone())
+                } else {
+                    Worker::new(hasher.clone()).map_or_else(State::Here, State::Beside)
+                };
             }
             State::Here(hasher) => hasher.update(samples),
             State::Beside(worker) => {

@@ -1,8 +1,9 @@
 //! A block of samples as a frame (RFC 9639, 9.1 and 9.2).
 
-use super::bits::{Bits, crc8, crc16};
+use super::bits::Bits;
 use super::predict::{self, Finder, Linear, PRECISION};
 use super::rice::{self, Division};
+use crate::audio::flac::{DEPTHS, RATES, crc8, crc16};
 use crate::audio::pcm::Spec;
 
 /// Makes frame after frame.
@@ -116,7 +117,7 @@ impl Framer {
             },
             4,
         );
-        let depth = [8, 12, 0, 16, 20, 24].iter().position(|known| *known == self.depth);
+        let depth = DEPTHS.iter().position(|known| *known == self.depth);
         bits.put(depth.map_or(0, |index| u32::try_from(index + 1).unwrap_or(0)) << 1, 4);
         coded(self.number, bits);
         if frames != super::BLOCK {
@@ -248,9 +249,6 @@ fn coded(number: u32, bits: &mut Bits) {
         bits.put(0x80 | number >> (at * 6) & 0x3f, 8);
     }
 }
-
-/// Rates that have a code of their own, from 1 on.
-const RATES: [u32; 11] = [88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000];
 
 /// Frames of a block from which on a linear predictor may pay.
 const MIN_LINEAR: usize = 64;
