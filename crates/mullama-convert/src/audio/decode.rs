@@ -2,31 +2,32 @@
 
 mod aac;
 mod codec;
+mod demuxer;
 pub(crate) mod edit;
 pub(crate) mod flac;
 mod md5;
+mod mp4;
 mod open;
 mod opus;
 mod units;
 
 use symphonia::core::errors::Error as MediaError;
-use symphonia::core::formats::FormatReader;
 use symphonia::core::packet::Packet;
 
 pub(crate) use self::aac::RATES as AAC_RATES;
 pub(crate) use self::codec::Codec;
 use self::codec::{Damage, PacketDecoder};
+use self::demuxer::Demuxer;
 pub(crate) use self::units::Units;
 use super::options::AudioFormatType;
 use super::pcm::{Samples, Spec};
 use super::report::{AudioInfo, AudioWarning};
 use crate::config::Damaged;
 use crate::error::{Error, Result};
-use crate::job;
 
 /// Reads one track of a file, block after block.
 pub(crate) struct Decoder {
-    demuxer: Box<dyn FormatReader>,
+    demuxer: Demuxer,
     track: u32,
     codec: Box<dyn PacketDecoder>,
     facts: Facts,
@@ -206,7 +207,7 @@ impl Decoder {
 
     /// Goes on with the next of several files in one, as Ogg allows them.
     fn next_link(&mut self) -> Result<()> {
-        let link = open::link(self.demuxer.as_ref(), &self.facts)?;
+        let link = open::link(&self.demuxer, &self.facts)?;
         (self.track, self.codec, self.skip) = (link.track, link.codec, link.skip);
         self.health.next = None;
         // The length that was announced was that of the first.
@@ -270,7 +271,7 @@ impl Decoder {
 
     /// The demuxer's next packet.
     fn next_packet(&mut self) -> Result<Packets> {
-        next_packet(self.demuxer.as_mut(), self.facts.container)
+        self.demuxer.next_packet(self.facts.container)
     }
 
     fn corrupt(&self, problem: String) -> Error {
@@ -280,11 +281,6 @@ impl Decoder {
 
 /// What a demuxer gives, or says.
 type Packets = std::result::Result<Option<Packet>, MediaError>;
-
-/// The next packet. Demuxers assert of places in the file what hostile ones break.
-fn next_packet(demuxer: &mut dyn FormatReader, container: &'static str) -> Result<Packets> {
-    job::parsed(container, || Ok(demuxer.next_packet()))
-}
 
 impl Health {
     fn follow(&mut self, start: i64, frames: u64) {

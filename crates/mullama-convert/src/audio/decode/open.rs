@@ -3,14 +3,11 @@
 use std::io;
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::common::Limit;
 use symphonia::core::errors::Error as MediaError;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::formats::Track;
 
 use super::codec::{self, PacketDecoder, Wish};
+use super::demuxer::Demuxer;
 use super::opus::Head;
 use super::{Decoder, Facts, Health};
 use crate::audio::options::AudioFormatType;
@@ -20,7 +17,6 @@ use crate::audio::source::{Source, TooLong};
 use crate::audio::wave::STREAMED;
 use crate::config::{ConversionConfig, Damaged};
 use crate::error::{Error, Media, Result};
-use crate::job;
 
 impl Decoder {
     /// Opens a source and decodes its first block. Codecs that have integers give integers.
@@ -28,8 +24,8 @@ impl Decoder {
         if config.damaged == Damaged::Accept && source.head.starts_with(b"OggS") {
             source = source.forward();
         }
-        let (demuxer, track) = demux(source.media, &source.head, config)?;
-        let container = demuxer.format_info().short_name;
+        let (demuxer, track) = Demuxer::open(source.media, &source.head, config)?;
+        let container = demuxer.container();
         let params = audio(&track)?;
         let adts = container == "aac";
         // Without the encoder's delay the number of frames is a guess, which must not cut anything off.
@@ -52,7 +48,7 @@ impl Decoder {
                 announced: None,
                 guessed: None,
                 bytes: source.bytes.unwrap_or(0),
-                alone: demuxer.tracks().len() == 1,
+                alone: demuxer.tracks() == 1,
             },
             first: None,
             skip: 0,
@@ -173,6 +169,11 @@ impl Decoder {
         self.facts.announced = match container {
             "isomp4" => self.limit,
             "mp3" if track.delay.is_some() => frames,
+            // Some writers announce the last packet of a CAF as a whole one.
+            "caf" if self.facts.codec.name == "ALAC" => {
+                let packet = self.health.usual / usize::from(self.facts.spec.channels);
+                frames.map(|frames| frames.saturating_sub(packet.saturating_sub(1) as u64))
+            }
             "wave" | "flac" | "ogg" | "aiff" | "caf" => frames,
             _ => None,
         };
@@ -193,25 +194,6 @@ impl Decoder {
     }
 }
 
-/// Finds out what a file is, and its track of sound.
-pub(super) fn demux(
-    media: Box<dyn MediaSource>,
-    head: &[u8],
-    config: &ConversionConfig,
-) -> Result<(Box<dyn FormatReader>, Track)> {
-    let stream = MediaSourceStream::new(media, MediaSourceStreamOptions::default());
-    let bytes = usize::try_from(config.limits.max_metadata_bytes).unwrap_or(usize::MAX);
-    let metadata =
-        MetadataOptions::default().limit_tag_bytes(Limit::Maximum(bytes)).limit_visual_bytes(Limit::Maximum(bytes));
-    let demuxer = job::parsed("sound", || {
-        let probe = symphonia::default::get_probe();
-        let opened = probe.probe(&Hint::new(), stream, FormatOptions::default(), metadata);
-        opened.map_err(|error| unreadable(error, head))
-    })?;
-    let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?.clone();
-    Ok((demuxer, track))
-}
-
 /// The next link of a chained file.
 pub(super) struct Link {
     pub(super) track: u32,
@@ -221,8 +203,8 @@ pub(super) struct Link {
 }
 
 /// The track and decoder of the next link of a chained file.
-pub(super) fn link(demuxer: &dyn FormatReader, facts: &Facts) -> Result<Link> {
-    let track = demuxer.default_track(TrackType::Audio).ok_or(Error::NoAudioTrack)?;
+pub(super) fn link(demuxer: &Demuxer, facts: &Facts) -> Result<Link> {
+    let track = demuxer.track()?;
     let params = audio(track)?;
     let (codec, decoder) = codec::make(params, &Wish { gapless: true, adts: false })?;
     if codec.name != facts.codec.name {
@@ -257,7 +239,7 @@ fn check_rate(rate: Option<u32>) -> Result<()> {
     }
 }
 
-fn unreadable(error: MediaError, head: &[u8]) -> Error {
+pub(super) fn unreadable(error: MediaError, head: &[u8]) -> Error {
     let format = guess(head);
     match (error, format) {
         (MediaError::Unsupported(problem), Some("MP4")) if problem.contains("missing moov") => {

@@ -2,8 +2,8 @@
 
 use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia::core::errors::Error as MediaError;
-use symphonia::core::formats::FormatReader;
 
+use super::demuxer::Demuxer;
 use super::{aac, open};
 use crate::audio::pcm::Spec;
 use crate::audio::source::Source;
@@ -11,7 +11,7 @@ use crate::config::ConversionConfig;
 use crate::error::{Error, Result};
 
 pub(crate) struct Units {
-    demuxer: Box<dyn FormatReader>,
+    demuxer: Demuxer,
     track: u32,
     config: Vec<u8>,
     skip: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Units {
 impl Units {
     /// `None` for all but plain LC that sounds like `spec`: HE-AAC is announced in other ways in other containers.
     pub(crate) fn open(source: Source, spec: Spec, config: &ConversionConfig) -> Result<Option<Self>> {
-        let (demuxer, track) = open::demux(source.media, &source.head, config)?;
+        let (demuxer, track) = Demuxer::open(source.media, &source.head, config)?;
         let params = open::audio(&track)?;
         if params.codec != CODEC_ID_AAC || params.sample_rate != Some(spec.rate) {
             return Ok(None);
@@ -50,7 +50,7 @@ impl Units {
 
     pub(crate) fn next_unit(&mut self) -> Result<Option<Box<[u8]>>> {
         loop {
-            match super::next_packet(self.demuxer.as_mut(), "AAC")? {
+            match self.demuxer.next_packet("AAC")? {
                 Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet.data)),
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(None),
