@@ -13,6 +13,7 @@ mod settings;
 mod terminal;
 mod usage;
 
+use std::panic;
 use std::process::ExitCode;
 
 use mullama_core::ErrorKind;
@@ -22,6 +23,13 @@ use crate::error::Error;
 use crate::terminal::Ui;
 
 fn main() -> ExitCode {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        // A hostile file is no fault of the program.
+        if !mullama::convert::is_parsing() {
+            usual(panic);
+        }
+    }));
     let cli = match usage::parse() {
         Ok(cli) => cli,
         Err(usage::Fault::Help(help)) => {

@@ -1,5 +1,6 @@
 //! Work that blocks: on tokio's pool, stopped when nobody waits for it; a panic in a codec ends the job and nothing else.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -45,7 +46,21 @@ pub(crate) fn guarded<T>(what: impl FnOnce() -> String, job: impl FnOnce() -> Re
 
 /// Has another's parser read headers: it asserts what hostile ones break, and what it says then becomes [`Error::Corrupt`].
 pub(crate) fn parsed<T>(format: &'static str, parse: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(parse).unwrap_or_else(|message| Err(Error::Corrupt { format, problem: message }))
+    let outer = PARSING.replace(true);
+    let parsed = caught(parse);
+    PARSING.set(outer);
+    parsed.unwrap_or_else(|message| Err(Error::Corrupt { format, problem: message }))
+}
+
+/// Is this thread in another's parser, a panic of which becomes [`Error::Corrupt`]? A panic hook may keep silent then: what is
+/// wrong with the file is told by the error.
+#[must_use]
+pub fn is_parsing() -> bool {
+    PARSING.get()
+}
+
+thread_local! {
+    static PARSING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs work, or gives the message of its panic.

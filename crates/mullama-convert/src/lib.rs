@@ -28,5 +28,6 @@ pub use self::image::{
     Chroma, Color, ConvertedImage, DropReason, Effort, FitMode, ImageConverter, ImageFormatType, ImageInfo,
     ImageOptions, ImageReport, ImageWarning, Metadata, PixelColor, Resize, ResizeFilter, SixteenBit, WebpMode,
 };
+pub use self::job::is_parsing;
 pub use self::metadata::{AudioTags, MetadataItem, TagPicture};
 pub use self::streaming::{ConvertedStream, StreamItem, StreamingConverter};
