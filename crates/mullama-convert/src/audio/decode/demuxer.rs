@@ -1,6 +1,6 @@
 //! What a file is by its content, and the packets in it: symphonia's demuxers, and for MP4 its index with our reading.
 
-use std::io::{Cursor, Seek as _, SeekFrom};
+use std::io::Cursor;
 
 use symphonia::core::common::Limit;
 use symphonia::core::formats::probe::Hint;
@@ -29,20 +29,12 @@ impl Demuxer {
         config: &ConversionConfig,
     ) -> Result<(Self, Track)> {
         let len = media.byte_len().filter(|_| media.is_seekable() && head.get(4..8) == Some(b"ftyp"));
-        if let Some(len) = len
-            && let Some(mut index) = Index::read(media.as_mut(), len)
-        {
+        if let Some(len) = len {
+            let mut index = Index::read(media.as_mut(), len)?;
             let bytes = std::mem::take(&mut index.bytes);
-            // What is wrong with it is told of the file itself.
-            if let Ok((reader, mut track)) = probe(Box::new(Cursor::new(bytes)), head, config) {
-                media = match index.samples(media, len, &mut track) {
-                    Ok(samples) => return Ok((Self { reader, samples: Some(samples) }, track)),
-                    Err(media) => media,
-                };
-            }
-        }
-        if len.is_some() {
-            media.seek(SeekFrom::Start(0)).map_err(open::io)?;
+            let (reader, mut track) = probe(Box::new(Cursor::new(bytes)), head, config)?;
+            let samples = index.samples(media, len, &mut track)?;
+            return Ok((Self { reader, samples: Some(samples) }, track));
         }
         let (reader, track) = probe(media, head, config)?;
         Ok((Self { reader, samples: None }, track))
@@ -132,19 +124,16 @@ mod tests {
     }
 
     #[test]
-    fn tables_that_cannot_be_are_left_to_symphonia() {
+    fn tables_that_are_too_long_are_refused() {
         let place = |file: &[u8], kind: &[u8; 4]| file.windows(4).position(|bytes| bytes == kind).unwrap();
-        // More units than the box has room for, and a table twice.
+        // More units than the box has room for.
         let mut file = file();
         let sizes = place(&file, b"stsz");
         file[sizes + 12] = 1;
         let read = |file: &[u8]| Index::read(&mut Cursor::new(Bytes::copy_from_slice(file)), file.len() as u64);
-        assert!(read(&file).is_none());
+        assert!(matches!(read(&file), Err(Error::Corrupt { .. })));
         file[sizes + 12] = 0;
-        assert!(read(&file).is_some());
-        let runs = place(&file, b"stsc");
-        file[runs..runs + 4].copy_from_slice(b"stco");
-        assert!(read(&file).is_none());
+        assert!(read(&file).is_ok());
     }
 
     /// More than a window of each table holds.

@@ -94,8 +94,15 @@ fn sound_is_found_in_films_and_in_what_else_apple_writes() {
     check(&file("film.mp4", &[&film, &["-c:a", "alac"]]), length, 120.0);
     check(&file("fast.mp4", &[&film, &["-c:a", "alac", "-movflags", "+faststart"]]), length, 120.0);
     check(&file("fast.m4a", &[&plain, &["-movflags", "+faststart"]]), length, 80.0);
-    // An index for each piece: the demuxer's own reading.
-    check(&file("pieces.mp4", &[&["-c:a", "alac", "-movflags", "+frag_keyframe+empty_moov"]]), None, 120.0);
+    // An index for each piece, without and with one of the whole before it.
+    let pieces = ["-frag_duration", "700000", "-c:a", "alac", "-movflags"];
+    for (name, flags) in
+        [("a", "empty_moov"), ("b", "empty_moov+default_base_moof"), ("c", "dash"), ("d", "frag_every_frame")]
+    {
+        check(&file(&format!("{name}.mp4"), &[&pieces, &[flags]]), None, 120.0);
+        check(&file(&format!("film-{name}.mp4"), &[&film, &pieces, &[flags]]), None, 120.0);
+    }
+    check(&file("half.mp4", &[&["-frag_duration", "700000", "-c:a", "pcm_s16le", "-f", "mov"]]), length, 120.0);
 }
 
 #[test]
