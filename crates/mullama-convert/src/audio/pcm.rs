@@ -128,10 +128,52 @@ pub(crate) fn low_bytes<const N: usize>(samples: &[i32], shift: u32, out: &mut V
     }
 }
 
+/// With it added, a double has no digits behind the point, and its last 32 are those of the nearest whole number within 2^51
+/// about 0, to even where two are as near.
+pub(crate) const MAGIC: f64 = (3u64 << 51) as f64;
+
+/// The lowest 32 bits of the nearest whole number, of any within 2^51 about 0. The compiler makes it wide, which it does not do
+/// with a conversion that saturates.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are asked for")]
+#[inline]
+pub(crate) fn nearest(value: f64) -> i32 {
+    (value + MAGIC).to_bits() as i32
+}
+
+/// Appends planes of as many frames.
+pub(crate) fn interleave(planes: &[&[f32]], out: &mut Vec<f32>) {
+    let (start, frames) = (out.len(), planes.first().map_or(0, |plane| plane.len()));
+    out.resize(start + frames * planes.len(), 0.0);
+    let out = &mut out[start..];
+    match planes {
+        [one] => out.copy_from_slice(one),
+        [left, right] => {
+            for (frame, (left, right)) in out.as_chunks_mut::<2>().0.iter_mut().zip(left.iter().zip(*right)) {
+                *frame = [*left, *right];
+            }
+        }
+        planes => {
+            for (index, plane) in planes.iter().enumerate() {
+                let places = out.iter_mut().skip(index).step_by(planes.len());
+                places.zip(*plane).for_each(|(place, sample)| *place = *sample);
+            }
+        }
+    }
+}
+
+/// Appends one channel of interleaved samples to its plane.
+pub(crate) fn extract(samples: &[f32], channels: usize, channel: usize, plane: &mut Vec<f32>) {
+    match channels {
+        1 => plane.extend_from_slice(samples),
+        2 => plane.extend(samples.as_chunks::<2>().0.iter().map(|frame| frame[channel])),
+        _ => plane.extend(samples.chunks_exact(channels).map(|frame| frame[channel])),
+    }
+}
+
 /// Cuts interleaved samples into planes, in the order that `order` names.
 pub(crate) fn deinterleave(samples: &[f32], order: &[usize], planes: &mut [Vec<f32>]) {
     for (plane, channel) in planes.iter_mut().zip(order) {
         plane.clear();
-        plane.extend(samples.chunks_exact(order.len()).map(|frame| frame[*channel]));
+        extract(samples, order.len(), *channel, plane);
     }
 }

@@ -1,6 +1,7 @@
 //! Floats into integers: clipping that is counted, dither that repeats.
 
 use super::options::Dither;
+use super::pcm::nearest;
 
 /// Turns floats into integers of a depth.
 #[derive(Debug)]
@@ -40,7 +41,6 @@ impl Quantiser {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "clamped to the depth before")]
     #[inline(always)]
     fn each(&mut self, input: &[f32], output: &mut [i32], noisy: impl Fn(f32, u32) -> f32) {
         let (scale, lowest, highest) = (self.scale, self.lowest, self.highest);
@@ -52,7 +52,7 @@ impl Quantiser {
                 let scaled = sample * scale;
                 // Full scale itself has no positive integer; that is rounding, not clipping.
                 clipped += u32::from(scaled > scale) | u32::from(scaled < lowest);
-                *out = noisy(scaled, index.wrapping_add(at)).round_ties_even().clamp(lowest, highest) as i32;
+                *out = nearest(noisy(scaled, index.wrapping_add(at)).clamp(lowest, highest).into());
             }
             index = index.wrapping_add(low(input.len()));
             self.clipped += u64::from(clipped);

@@ -3,6 +3,7 @@
 use audioadapter_buffers::direct::SequentialSliceOfVecs;
 use rubato::{Fft, FixedSync, Indexing, Resampler as _};
 
+use super::pcm::{extract, interleave};
 use crate::error::{Error, Result};
 
 /// Turns one rate into another. What goes in may come in pieces of any size; what comes out does not depend on them.
@@ -51,7 +52,7 @@ impl Resampler {
             let room = chunk - self.waiting[0].len();
             let (now, later) = input.split_at(input.len().min(room * self.channels));
             for (channel, plane) in self.waiting.iter_mut().enumerate() {
-                plane.extend(now.iter().skip(channel).step_by(self.channels));
+                extract(now, self.channels, channel, plane);
             }
             input = later;
             if self.waiting[0].len() == chunk {
@@ -91,9 +92,8 @@ impl Resampler {
         self.delay -= skip;
         let room = usize::try_from(total - self.given).unwrap_or(usize::MAX);
         let end = made.min(skip.saturating_add(room));
-        for frame in skip..end {
-            output.extend(self.output.iter().map(|plane| plane[frame]));
-        }
+        let planes = self.output.iter().map(|plane| &plane[skip..end]);
+        interleave(&planes.collect::<Vec<_>>(), output);
         self.given += (end - skip) as u64;
         Ok(())
     }

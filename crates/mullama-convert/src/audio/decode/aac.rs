@@ -4,7 +4,7 @@ use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::packet::Packet;
 
 use super::codec::{Damage, PacketDecoder};
-use crate::audio::pcm::{Samples, Spec};
+use crate::audio::pcm::{Samples, Spec, interleave};
 use crate::error::{Error, Result};
 
 pub(crate) struct AacDecoder {
@@ -36,7 +36,8 @@ impl PacketDecoder for AacDecoder {
         let decoded = self.decoder.decode_au(&packet.data, |frame| {
             let channels = frame.planar.len();
             spec = u16::try_from(channels).ok().map(|channels| Spec { rate: frame.sample_rate, channels });
-            interleave(frame.planar, frame.samples, out);
+            let planes = frame.planar.iter().map(|plane| &plane[..frame.samples]);
+            interleave(&planes.collect::<Vec<_>>(), out);
             Ok(())
         });
         if let Err(error) = decoded {
@@ -45,30 +46,6 @@ impl PacketDecoder for AacDecoder {
             return Err(Damage(error.to_string()));
         }
         Ok(spec)
-    }
-}
-
-/// Appends planes of `frames` samples.
-fn interleave(planes: &[&[f32]], frames: usize, out: &mut Vec<f32>) {
-    let start = out.len();
-    out.resize(start + frames * planes.len(), 0.0);
-    let out = &mut out[start..];
-    match planes {
-        [one] => out.copy_from_slice(&one[..frames]),
-        [left, right] => {
-            for (frame, (left, right)) in out.as_chunks_mut::<2>().0.iter_mut().zip(left.iter().zip(*right)) {
-                *frame = [*left, *right];
-            }
-        }
-        planes => {
-            for (index, plane) in planes.iter().enumerate() {
-                out.iter_mut()
-                    .skip(index)
-                    .step_by(planes.len())
-                    .zip(*plane)
-                    .for_each(|(place, sample)| *place = *sample);
-            }
-        }
     }
 }
 

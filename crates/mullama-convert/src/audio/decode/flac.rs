@@ -8,12 +8,12 @@ use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::packet::Packet;
 
 use self::bits::Bits;
-use self::predict::{Predictor, half, low, restore};
+use self::predict::{Predictor, half, restore};
 use self::subframe::{Subframe, read};
 use super::codec::{Damage, PacketDecoder};
 use super::md5::Md5Check;
 use crate::audio::flac::{DEPTHS, RATES, crc8, crc16};
-use crate::audio::pcm::{Samples, Spec};
+use crate::audio::pcm::{Samples, Spec, nearest};
 use crate::error::{Error, Result};
 
 pub(super) struct FlacPackets {
@@ -106,17 +106,17 @@ fn interleave(pairs: &[Vec<[f64; 2]>], header: &Header, out: &mut [i32]) {
         let channels = usize::from(header.spec.channels);
         for (at, pair) in pairs.iter().enumerate() {
             for (frame, pair) in out.chunks_exact_mut(channels).zip(pair) {
-                frame[2 * at..].iter_mut().zip(pair).for_each(|(sample, value)| *sample = low(*value) << up);
+                frame[2 * at..].iter_mut().zip(pair).for_each(|(sample, value)| *sample = nearest(*value) << up);
             }
         }
         return;
     };
     if header.spec.channels == 1 {
-        out.iter_mut().zip(pair).for_each(|(sample, [value, _])| *sample = low(*value) << up);
+        out.iter_mut().zip(pair).for_each(|(sample, [value, _])| *sample = nearest(*value) << up);
         return;
     }
     let frames = out.as_chunks_mut::<2>().0.iter_mut().zip(pair);
-    let put = |[left, right]: [f64; 2]| [low(left) << up, low(right) << up];
+    let put = |[left, right]: [f64; 2]| [nearest(left) << up, nearest(right) << up];
     match header.stereo {
         Stereo::Apart => frames.for_each(|(frame, pair)| *frame = put(*pair)),
         Stereo::LeftSide => frames.for_each(|(frame, [left, side])| *frame = put([*left, left - side])),

@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use crate::audio::pcm::MAGIC;
+
 /// Frames of two channels.
 pub(super) type Block = [[f64; 2]];
 
@@ -121,21 +123,11 @@ fn whole(value: f64) -> i64 {
     value as i64
 }
 
-/// The lowest 32 bits of a whole number within 2^51 about 0.
-#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are asked for")]
-#[inline]
-pub(super) fn low(value: f64) -> i32 {
-    (value + MAGIC).to_bits() as i32
-}
-
 /// Half a whole number, the higher of two where it is odd.
 #[inline]
 pub(super) fn half(value: f64) -> f64 {
     value * 0.5 + 0.25 + MAGIC - MAGIC
 }
-
-/// With it added, a double has no digits behind the point, and the last ones are those of a whole number.
-const MAGIC: f64 = (3u64 << 51) as f64;
 
 /// The highest order of a predictor.
 pub(super) const MAX_ORDER: usize = 32;
@@ -145,6 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audio::pcm::nearest;
 
     fn predictor() -> impl Strategy<Value = Predictor> {
         let linear = (1..=MAX_ORDER, proptest::collection::vec(-(1 << 14)..1 << 14, MAX_ORDER), 0..16u32);
@@ -196,7 +189,7 @@ mod tests {
             prop_assert_eq!(whole(half(number)), (value + 1) >> 1);
             #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are compared")]
             let expected = value as i32;
-            prop_assert_eq!(low(number), expected);
+            prop_assert_eq!(nearest(number), expected);
         }
     }
 }
