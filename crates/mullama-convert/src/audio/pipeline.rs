@@ -90,7 +90,7 @@ pub(crate) fn measure(
     let mut meter = Meter::new(target.spec, &config.audio)?;
     let mut block = Samples::Float(Vec::new());
     while source.next_block(&mut block)? {
-        meter.push(stages.run(&block)?)?;
+        meter.push(stages.run(&mut block)?)?;
         // Nothing of the source is done yet, but it may be given up.
         if progress(AudioProgress { frames: 0, of: source.facts().guessed }).is_break() {
             return Err(Error::Cancelled);
@@ -127,7 +127,8 @@ pub(crate) fn run(source: &mut dyn BlockSource, gain: f32, plan: Plan<'_>, sink:
     let (mut read, mut written) = (0u64, 0u64);
     let mut count = |samples: usize| written += (samples / usize::from(target.spec.channels)) as u64;
     while source.next_block(&mut block)? {
-        match (&mut encoder, &block) {
+        read += (block.len() / usize::from(facts.spec.channels)) as u64;
+        match (&mut encoder, &mut block) {
             (Encoder::Int(encoder), Samples::Int(samples)) if exact => {
                 count(samples.len());
                 encoder.write(samples, 32 - depth)?;
@@ -138,7 +139,6 @@ pub(crate) fn run(source: &mut dyn BlockSource, gain: f32, plan: Plan<'_>, sink:
                 write(encoder, samples, &mut quantiser, &mut integers)?;
             }
         }
-        read += (block.len() / usize::from(facts.spec.channels)) as u64;
         if progress(AudioProgress { frames: read, of: facts.guessed }).is_break() {
             return Err(Error::Cancelled);
         }

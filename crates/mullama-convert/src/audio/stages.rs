@@ -42,16 +42,18 @@ impl Stages {
         })
     }
 
-    /// Runs a block through. The result may be empty.
-    pub(crate) fn run(&mut self, block: &Samples) -> Result<&[f32]> {
-        self.input.clear();
+    /// Runs a block through, and leaves anything in it. The result may be empty.
+    pub(crate) fn run(&mut self, block: &mut Samples) -> Result<&[f32]> {
         match block {
             Samples::Float(samples) => {
-                self.input.extend_from_slice(samples);
+                std::mem::swap(&mut self.input, samples);
                 self.sanitise()?;
             }
-            // Depths of up to 24 bits fit into a float without loss.
-            Samples::Int(samples) => self.input.extend(samples.iter().map(|sample| *sample as f32 / TWO_TO_31)),
+            Samples::Int(samples) => {
+                self.input.clear();
+                // Depths of up to 24 bits fit into a float without loss.
+                self.input.extend(samples.iter().map(|sample| *sample as f32 / TWO_TO_31));
+            }
         }
         self.frames += (self.input.len() / self.channels) as u64;
         let mixed = match &self.remix {

@@ -163,8 +163,8 @@ pub(super) fn samples(input: &Input<'_>, config: &ConversionConfig, progress: Pr
             Ok(())
         };
         while source.next_block(&mut block)? {
-            take(stages.run(&block)?)?;
             frames += (block.len() / usize::from(facts.spec.channels)) as u64;
+            take(stages.run(&mut block)?)?;
             if progress(AudioProgress { frames, of: facts.guessed }).is_break() {
                 return Err(Error::Cancelled);
             }
