@@ -65,16 +65,21 @@ impl Index {
             _ if self.in_pieces => None,
             _ => return Err(corrupt("the index of its sound is not whole")),
         };
-        (track.duration, track.num_frames) = (None, None);
-        if let Some(plain) = plain.as_ref().filter(|_| !self.in_pieces) {
-            let total = plain.total(media.as_mut()).map_err(unread)?;
-            let params = track.codec_params.as_ref().and_then(|params| params.audio());
-            let rate = params.and_then(|params| params.sample_rate);
-            track.duration = Some(Duration::new(total));
-            track.num_frames = track.time_base.filter(|base| Some(base.denom.get()) == rate).map(|_| total);
-        }
         let usual = self.usual.iter().find(|(id, _)| *id == track.id).map_or([0; 2], |(_, usual)| *usual);
-        let pieces = self.in_pieces.then(|| Pieces::new(track.id, usual, len));
+        let pieces = || self.in_pieces.then(|| Pieces::new(track.id, usual, len));
+        let mut total = match &plain {
+            Some(plain) => plain.total(media.as_mut()).map_err(unread)?,
+            None => 0,
+        };
+        if let Some(pieces) = pieces() {
+            // What cannot be read of them is told when it is reached.
+            total = total.saturating_add(pieces.total(media.as_mut()).unwrap_or(0));
+        }
+        let pieces = pieces();
+        let params = track.codec_params.as_ref().and_then(|params| params.audio());
+        let rate = params.and_then(|params| params.sample_rate);
+        track.duration = Some(Duration::new(total));
+        track.num_frames = track.time_base.filter(|base| Some(base.denom.get()) == rate).map(|_| total);
         Ok(Samples { media, len, track: track.id, plain, pieces, time: 0, budget: len, window: Window::default() })
     }
 }

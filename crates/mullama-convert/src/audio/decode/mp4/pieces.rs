@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use symphonia::core::errors::{Error as MediaError, decode_error};
 use symphonia::core::io::MediaSource;
 
-use super::{Part, Sample, Table, Window};
+use super::{Part, Sample, Table, Window, number};
 
 /// Walks through the pieces of a file, and in each through the packets of a track.
 #[derive(Debug)]
@@ -67,6 +67,24 @@ impl Pieces {
             self.behind = at.saturating_add(size.into());
             return Ok(Some(Sample { at, size, ticks }));
         }
+    }
+
+    /// How long all packets are together, in the track's ticks. Goes through all pieces, and through those packets that say
+    /// for themselves how long they are.
+    pub(super) fn total(mut self, media: &mut dyn MediaSource) -> Result<u64, MediaError> {
+        let mut total = 0u64;
+        while self.next_piece(media)? {
+            for mut run in self.runs.drain(..) {
+                if run.flags & DURATIONS == 0 {
+                    total = total.saturating_add(u64::from(run.entries.left) * u64::from(run.usual[0]));
+                    continue;
+                }
+                while let Some(entry) = run.entries.bytes(media)? {
+                    total = total.saturating_add(number(entry).unwrap_or(0).into());
+                }
+            }
+        }
+        Ok(total)
     }
 
     /// Reads the index of the next piece. `false` if there is none.
