@@ -102,7 +102,7 @@ fn sound_is_found_in_films_and_in_what_else_apple_writes() {
         let whole = file(&format!("{name}.mp4"), &[&pieces, &[flags]]);
         check(&whole, None, 120.0);
         let told = AudioConverter::new().probe_blocking(&whole, &ConversionConfig::default()).unwrap();
-        assert_eq!(told.frames, length.unwrap() as u64, "{name}");
+        assert_eq!(Some(told.frames), length.map(|frames| frames as u64), "{name}");
         check(&file(&format!("film-{name}.mp4"), &[&film, &pieces, &[flags]]), None, 120.0);
     }
     check(&file("half.mp4", &[&["-frag_duration", "700000", "-c:a", "pcm_s16le", "-f", "mov"]]), length, 120.0);
