@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write as _;
 
-use mullama::ConfigError;
 use mullama::config::{Entry, Loaded, Loader, schema, template};
 
 use super::serve::look;
@@ -44,10 +43,7 @@ fn show(args: &Show, ui: &Ui) -> Result<()> {
 fn check(args: &Check, ui: &Ui) -> Result<()> {
     let loaded = Loader::new().file(&args.file).load()?;
     warn(&loaded, ui);
-    let problems = look::at_start(&loaded);
-    if !problems.is_empty() {
-        return Err(ConfigError::Invalid(problems.into()).into());
-    }
+    look::at_start(&loaded)?;
     ui.print(&format!("{}: nothing is wrong\n", args.file.display()))
 }
 

@@ -13,9 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mullama::config::{Apply, Loaded};
-use mullama::{
-    AppState, AsyncError, ConfigError, ConfigWatcher, InferenceBackend, MullamaConfig, Server, create_router,
-};
+use mullama::{AppState, AsyncError, ConfigWatcher, InferenceBackend, MullamaConfig, Server, create_router};
 use mullama_core::Error as Core;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
@@ -39,10 +37,7 @@ pub(crate) fn run(args: &Serve, ui: &Ui) -> Result<()> {
     // From here on changes are seen.
     let mut changes = watcher.subscribe();
     let loaded = changes.borrow_and_update().clone();
-    let problems = look::at_start(&loaded);
-    if !problems.is_empty() {
-        return Err(ConfigError::Invalid(problems.into()).into());
-    }
+    look::at_start(&loaded)?;
     let levels = log::install(&loaded.config().logging, ui);
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");

@@ -1,5 +1,7 @@
 //! Samples between the stages, and what their channels mean.
 
+use std::ops::Range;
+
 /// A block of interleaved samples.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Samples {
@@ -140,22 +142,22 @@ pub(crate) fn nearest(value: f64) -> i32 {
     (value + MAGIC).to_bits() as i32
 }
 
-/// Appends planes of as many frames.
-pub(crate) fn interleave(planes: &[&[f32]], out: &mut Vec<f32>) {
-    let (start, frames) = (out.len(), planes.first().map_or(0, |plane| plane.len()));
-    out.resize(start + frames * planes.len(), 0.0);
-    let out = &mut out[start..];
-    match planes {
-        [one] => out.copy_from_slice(one),
-        [left, right] => {
-            for (frame, (left, right)) in out.as_chunks_mut::<2>().0.iter_mut().zip(left.iter().zip(*right)) {
+/// Appends these frames of planes.
+pub(crate) fn interleave(planes: &[impl AsRef<[f32]>], frames: Range<usize>, out: &mut Vec<f32>) {
+    let start = out.len();
+    out.resize(start + frames.len() * planes.len(), 0.0);
+    let (out, cut) = (&mut out[start..], |plane: usize| &planes[plane].as_ref()[frames.clone()]);
+    match planes.len() {
+        1 => out.copy_from_slice(cut(0)),
+        2 => {
+            for (frame, (left, right)) in out.as_chunks_mut::<2>().0.iter_mut().zip(cut(0).iter().zip(cut(1))) {
                 *frame = [*left, *right];
             }
         }
-        planes => {
-            for (index, plane) in planes.iter().enumerate() {
-                let places = out.iter_mut().skip(index).step_by(planes.len());
-                places.zip(*plane).for_each(|(place, sample)| *place = *sample);
+        channels => {
+            for index in 0..channels {
+                let places = out.iter_mut().skip(index).step_by(channels);
+                places.zip(cut(index)).for_each(|(place, sample)| *place = *sample);
             }
         }
     }

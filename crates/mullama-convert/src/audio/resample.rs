@@ -92,8 +92,7 @@ impl Resampler {
         self.delay -= skip;
         let room = usize::try_from(total - self.given).unwrap_or(usize::MAX);
         let end = made.min(skip.saturating_add(room));
-        let planes = self.output.iter().map(|plane| &plane[skip..end]);
-        interleave(&planes.collect::<Vec<_>>(), output);
+        interleave(&self.output, skip..end, output);
         self.given += (end - skip) as u64;
         Ok(())
     }

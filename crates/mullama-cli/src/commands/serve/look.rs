@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use mullama::config::{Fault, Loaded, Problem};
-use mullama::{ServeConfig, WebError};
+use mullama::{ConfigError, ServeConfig, WebError};
 
 use super::models;
 use super::settings::{asks_for_keys, resolved};
 use crate::error::chain;
 
 /// What a server finds wrong when it starts, where it is not of the command line: models, the address, the certificate.
-pub(crate) fn at_start(loaded: &Loaded) -> Vec<Problem> {
+pub(crate) fn at_start(loaded: &Loaded) -> Result<(), ConfigError> {
     let mut problems = models_of(loaded);
     let server = &loaded.config().server;
     if let Err(reason) = resolved(server) {
@@ -21,7 +21,7 @@ pub(crate) fn at_start(loaded: &Loaded) -> Vec<Problem> {
     }
     problems.extend(tls_of(loaded));
     problems.retain(|problem| !problem.origin.is_flag());
-    problems
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems.into())) }
 }
 
 fn problem(loaded: &Loaded, path: &str, fault: Fault) -> Problem {
@@ -59,8 +59,8 @@ fn no_address(reason: &str) -> String {
 /// Where the server listens, once it does.
 pub(super) type Bound = Arc<OnceLock<SocketAddr>>;
 
-/// Looks at a configuration that is to take the place of the old one: models and certificates must be such, an address that another program has
-/// is none to start with the next time, and whom the address lets in must still bring a key.
+/// Looks at a configuration that is to take the place of the old one: models and certificates must be such, an address that
+/// another program has is none to start with the next time, and whom the address lets in must still bring a key.
 pub(super) fn dry_run(bound: Bound) -> impl Fn(&Loaded, &Loaded) -> Result<(), Vec<Problem>> + Send + Sync {
     // What this server was started with.
     let started: OnceLock<ServeConfig> = OnceLock::new();

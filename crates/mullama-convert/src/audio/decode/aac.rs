@@ -36,8 +36,7 @@ impl PacketDecoder for AacDecoder {
         let decoded = self.decoder.decode_au(&packet.data, |frame| {
             let channels = frame.planar.len();
             spec = u16::try_from(channels).ok().map(|channels| Spec { rate: frame.sample_rate, channels });
-            let planes = frame.planar.iter().map(|plane| &plane[..frame.samples]);
-            interleave(&planes.collect::<Vec<_>>(), out);
+            interleave(frame.planar, 0..frame.samples, out);
             Ok(())
         });
         if let Err(error) = decoded {

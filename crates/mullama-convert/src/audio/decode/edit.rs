@@ -1,7 +1,9 @@
 //! Edit lists of MP4 files: where the sound of a track begins and how long it is (ISO/IEC 14496-12, 8.6.6). The demuxer
 //! leaves them out.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
+
+use super::mp4::{Part, Window};
 
 /// What a track's edit list says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl TrackEdit {
 
 /// Reads the edit lists of all tracks. What is not understood is left out: the demuxer will say what is wrong with it.
 pub(crate) fn read<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<Vec<TrackEdit>> {
-    let mut walk = Walk { reader, left: MAX_BOXES, edits: Vec::new(), movie_scale: 0 };
+    let mut walk = Walk { reader, window: Window::default(), left: MAX_BOXES, edits: Vec::new(), movie_scale: 0 };
     walk.boxes(0, len, 0)?;
     let movie_scale = walk.movie_scale;
     walk.edits.iter_mut().for_each(|edit| edit.movie_scale = movie_scale);
@@ -58,6 +60,7 @@ pub(crate) fn read<R: Read + Seek>(reader: &mut R, len: u64) -> io::Result<Vec<T
 
 struct Walk<'a, R> {
     reader: &'a mut R,
+    window: Window,
     left: u32,
     edits: Vec<TrackEdit>,
     movie_scale: u32,
@@ -65,18 +68,10 @@ struct Walk<'a, R> {
 
 impl<R: Read + Seek> Walk<'_, R> {
     fn boxes(&mut self, mut at: u64, end: u64, depth: u8) -> io::Result<()> {
-        while at + 8 <= end && self.left > 0 {
+        while let Some(Part { kind, start, stop }) = self.window.part(self.reader, at, end)?
+            && self.left > 0
+        {
             self.left -= 1;
-            let [a, b, c, d, kind @ ..] = self.bytes::<8>(at)?;
-            let (size, header) = match u32::from_be_bytes([a, b, c, d]) {
-                0 => (end - at, 8),
-                1 if at + 16 <= end => (u64::from_be_bytes(self.bytes(at + 8)?), 16),
-                size => (u64::from(size), 8),
-            };
-            if size < header || size > end - at {
-                return Ok(());
-            }
-            let (start, stop) = (at + header, at + size);
             match &kind {
                 b"moov" | b"mdia" | b"edts" if depth < 4 => self.boxes(start, stop, depth + 1)?,
                 b"trak" if depth < 4 => {
@@ -134,10 +129,7 @@ impl<R: Read + Seek> Walk<'_, R> {
     }
 
     fn bytes<const N: usize>(&mut self, at: u64) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.reader.seek(SeekFrom::Start(at))?;
-        self.reader.read_exact(&mut bytes)?;
-        Ok(bytes)
+        self.window.array(self.reader, at)
     }
 }
 

@@ -6,7 +6,7 @@ mod index;
 mod pieces;
 mod plain;
 
-use std::io::{self, Read as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use symphonia::core::errors::decode_error;
 use symphonia::core::io::MediaSource;
@@ -121,22 +121,28 @@ impl Table {
 
 /// Some bytes of a file.
 #[derive(Debug, Clone, Default)]
-struct Window {
+pub(super) struct Window {
     at: u64,
     bytes: Vec<u8>,
 }
 
 /// A box, without its header.
 #[derive(Debug, Clone, Copy)]
-struct Part {
-    kind: [u8; 4],
-    start: u64,
-    stop: u64,
+pub(super) struct Part {
+    pub(super) kind: [u8; 4],
+    pub(super) start: u64,
+    pub(super) stop: u64,
 }
 
 impl Window {
     /// The bytes at a place; others behind them, up to `room`, are read with them.
-    fn read(&mut self, media: &mut dyn MediaSource, at: u64, count: usize, room: usize) -> io::Result<&[u8]> {
+    fn read(
+        &mut self,
+        media: &mut (impl Read + Seek + ?Sized),
+        at: u64,
+        count: usize,
+        room: usize,
+    ) -> io::Result<&[u8]> {
         let held = at.checked_sub(self.at).and_then(|from| usize::try_from(from).ok());
         let held = held.filter(|from| from.saturating_add(count) <= self.bytes.len());
         let from = match held {
@@ -145,7 +151,7 @@ impl Window {
                 media.seek(SeekFrom::Start(at))?;
                 self.bytes.clear();
                 self.at = at;
-                media.take(count.max(room) as u64).read_to_end(&mut self.bytes)?;
+                Read::take(&mut *media, count.max(room) as u64).read_to_end(&mut self.bytes)?;
                 0
             }
         };
@@ -153,7 +159,12 @@ impl Window {
     }
 
     /// The box at a place, cut off at `end`. `None` where there is none.
-    fn part(&mut self, media: &mut dyn MediaSource, at: u64, end: u64) -> io::Result<Option<Part>> {
+    pub(super) fn part(
+        &mut self,
+        media: &mut (impl Read + Seek + ?Sized),
+        at: u64,
+        end: u64,
+    ) -> io::Result<Option<Part>> {
         let left = end.saturating_sub(at);
         if left < 8 {
             return Ok(None);
@@ -168,12 +179,16 @@ impl Window {
         Ok((size >= header).then_some(part))
     }
 
-    fn array<const N: usize>(&mut self, media: &mut dyn MediaSource, at: u64) -> io::Result<[u8; N]> {
+    pub(super) fn array<const N: usize>(
+        &mut self,
+        media: &mut (impl Read + Seek + ?Sized),
+        at: u64,
+    ) -> io::Result<[u8; N]> {
         let bytes = self.read(media, at, N, TABLE)?;
         bytes.first_chunk().copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
-    fn number(&mut self, media: &mut dyn MediaSource, at: u64) -> io::Result<u32> {
+    pub(super) fn number(&mut self, media: &mut (impl Read + Seek + ?Sized), at: u64) -> io::Result<u32> {
         self.array(media, at).map(u32::from_be_bytes)
     }
 }
